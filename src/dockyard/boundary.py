@@ -1,0 +1,79 @@
+"""Where errors become messages and exit codes: the one place that catches them all."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec
+
+from dockyard.errors import EXIT_BUG, EXIT_INTERRUPTED, DockyardError
+
+__all__ = ["emit", "report", "reported"]
+
+Parameters = ParamSpec("Parameters")
+
+
+def emit(text: str) -> None:
+    """Write a result to standard output; a reader that went away (``| head``) is no error."""
+    try:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise SystemExit(0) from None
+
+
+def report(error: DockyardError) -> None:
+    """Show each problem of an error on standard error: what, where, and what to do next."""
+    for problem in error.problems:
+        sys.stderr.write(f"error: {problem}\n")
+
+
+def _report_bug(error: Exception) -> None:
+    import platform
+    import traceback
+    from datetime import UTC, datetime
+
+    from dockyard import __version__
+    from dockyard.state import prepare_state_folder
+
+    text = "".join(traceback.format_exception(error))
+    about = f"dockyard {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
+    place = "standard error"
+    try:
+        name = f"crash-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log"
+        path = prepare_state_folder(Path.cwd()) / name
+        path.write_text(about + text, encoding="utf-8")
+        place = str(path)
+    except OSError:
+        sys.stderr.write(about + text)
+    sys.stderr.write(
+        f"error: a bug in Dockyard: {type(error).__name__}: {error}\n"
+        f"  → please report it with {place}\n"
+    )
+
+
+def reported(body: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """Turn what a task raises into a message and an exit status."""
+
+    @functools.wraps(body)
+    def wrapper(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        from invoke.exceptions import Exit
+
+        try:
+            body(*args, **kwargs)
+        except DockyardError as error:
+            report(error)
+            raise Exit(code=error.exit_code) from error
+        except KeyboardInterrupt as error:
+            sys.stderr.write("interrupted\n")
+            raise Exit(code=EXIT_INTERRUPTED) from error
+        except Exit:
+            raise
+        except Exception as error:
+            _report_bug(error)
+            raise Exit(code=EXIT_BUG) from error
+
+    return wrapper

@@ -1,0 +1,199 @@
+"""The pipeline of ``invoke build``: prepare, run buildx, read its trace, write the record."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from dockyard import process
+from dockyard.definition import secret_environment
+from dockyard.errors import DockyardError
+from dockyard.preparation import BuildOptions, Prepared, prepare
+from dockyard.settings import redactor
+from dockyard.state import State
+
+if TYPE_CHECKING:
+    from dockyard.display import Display
+    from dockyard.records import BuildRecord
+    from dockyard.settings import Settings
+    from dockyard.trace import BuildTrace
+
+__all__ = ["BuildOptions", "BuildResult", "build", "describe_build", "present"]
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """How a build ended: its record, where that was written, and the error if it failed."""
+
+    record: BuildRecord
+    path: Path | None
+    error: DockyardError | None
+    interrupted: bool = False
+
+
+def describe_build(
+    settings: Settings, options: BuildOptions, environment: Mapping[str, str]
+) -> tuple[str, tuple[str, ...]]:
+    """Render what a build would run, and run nothing: the command, the bake file, and the notes."""
+    state = State(settings.root)
+    prepared = prepare(settings, options, environment, state, show_only=True)
+    hidden = "".join(f"{name}=*** " for name in secret_environment(settings))
+    command = shlex.join(prepared.definition.arguments())
+    bake = json.dumps(prepared.definition.bake(), indent=2)
+    text = (
+        f"# in {settings.root}\n{hidden}{command}\n\n"
+        f"# the same as a bake file, for `docker buildx bake --file FILE`\n{bake}\n"
+    )
+    return redactor(settings)(text), prepared.notes
+
+
+def build(
+    settings: Settings,
+    options: BuildOptions,
+    environment: Mapping[str, str],
+    stream: TextIO,
+) -> BuildResult:
+    """Build the image and write the record; progress goes to ``stream``.
+
+    Raises DockyardError for what is wrong before buildx starts; a build that ran and failed, or
+    was interrupted, is a result.
+    """
+    state = State(settings.root)
+    prepared = prepare(settings, options, environment, state)
+    started, clock = datetime.now(UTC), time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
+        metadata_file = Path(folder) / "metadata.json"
+        child = process.follow(
+            prepared.definition.arguments(str(metadata_file)),
+            environment={**environment, **secret_environment(settings)},
+            directory=settings.root,
+        )
+        trace, status, interrupted = _follow(child, prepared, environment, stream)
+        metadata = _read_metadata(metadata_file)
+    seconds = time.monotonic() - clock
+    result = _result(prepared, trace, status, interrupted, metadata, started, seconds, state)
+    state.save()
+    return result
+
+
+def _follow(
+    child: process.Following, prepared: Prepared, environment: Mapping[str, str], stream: TextIO
+) -> tuple[BuildTrace, int, bool]:
+    """Read the build's progress to its end, showing it; the child never outlives this call."""
+    status, interrupted = -1, False
+    # From here on the child runs, and what is imported costs no time of its own.
+    from dockyard.trace import TraceReader
+
+    reader = TraceReader(clean=redactor(prepared.settings))
+    display: Display | None = None
+    try:
+        from dockyard.display import choose_display
+
+        display = choose_display(stream, environment, progress=prepared.settings.progress)
+        display.begin(_title(prepared))
+
+        def tick() -> None:
+            assert display is not None
+            display.update(reader, time.monotonic())
+
+        for line in child.lines(tick):
+            reader.feed(line)
+        status = child.wait()
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        if status == -1:
+            child.stop()
+    trace = reader.trace()
+    if display is not None:
+        display.end(trace, failed=interrupted or status != 0)
+    return trace, status, interrupted
+
+
+def _title(prepared: Prepared) -> str:
+    return (
+        f"{prepared.definition.tags[-1]} from {prepared.definition.context} "
+        f"on {prepared.builder.name} ({prepared.builder.reason})"
+    )
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _result(
+    prepared: Prepared,
+    trace: BuildTrace,
+    status: int,
+    interrupted: bool,
+    metadata: dict[str, Any],
+    started: datetime,
+    seconds: float,
+    state: State,
+) -> BuildResult:
+    from dockyard.engine import image_facts
+    from dockyard.recording import record_build
+    from dockyard.records import write_record
+
+    settings = prepared.settings
+    error: DockyardError | None = None
+    image = None
+    if interrupted:
+        outcome = "interrupted"
+    elif status == 0:
+        outcome = "succeeded"
+        digest = metadata.get("containerimage.digest")
+        tag = prepared.definition.tags[-1]
+        if "type=cacheonly" not in prepared.definition.output:
+            image = image_facts(state, tag, digest if isinstance(digest, str) else None)
+    else:
+        from dockyard.diagnose import diagnose
+
+        outcome = "failed"
+        error = diagnose(trace, status, settings.dockerfile)
+        # What was recalled may be what was wrong: a stopped engine, an image that is gone.
+        state.forget("engine", "base-images")
+    record = record_build(
+        prepared,
+        trace,
+        outcome=outcome,
+        started=started,
+        seconds=seconds,
+        metadata=metadata,
+        image=image,
+        error=error,
+    )
+    path: Path | None = None
+    try:
+        path = write_record(settings.root, record, settings.records)
+    except DockyardError as problem:
+        error = error or problem
+    return BuildResult(record, path, error, interrupted)
+
+
+def present(
+    result: BuildResult, settings: Settings, environment: Mapping[str, str], stream: TextIO
+) -> None:
+    """Show the summary of a build, and append it to the job summary where GitHub asks for one."""
+    from dockyard.summary import job_summary, summary_lines
+
+    path = os.path.relpath(result.path, settings.root) if result.path else None
+    stream.write("\n".join(summary_lines(result.record, path)) + "\n")
+    stream.flush()
+    job_summary_file = environment.get("GITHUB_STEP_SUMMARY")
+    if job_summary_file:
+        from dockyard.display import write_job_summary
+
+        write_job_summary(Path(job_summary_file), job_summary(result.record))

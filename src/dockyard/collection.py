@@ -1,0 +1,185 @@
+"""The tasks and their namespace. Each loads the settings, calls one function, and shows the result.
+
+Everything is imported inside the tasks: `invoke --list` and tab completion load this module alone.
+"""
+
+from __future__ import annotations
+
+import json as json_format
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke import Collection, Context, task
+
+from dockyard.boundary import emit, report, reported
+
+if TYPE_CHECKING:
+    from dockyard.settings import Settings
+
+__all__ = ["namespace"]
+
+
+def _settings(**flags: Any) -> Settings:
+    from dockyard.settings import load_settings
+
+    given = {name: value for name, value in flags.items() if value not in (None, [], "")}
+    return load_settings(Path.cwd(), os.environ, given)
+
+
+@task(
+    help={
+        "push": "push the image to DOCKYARD_REGISTRY",
+        "load": "load the image into the engine (the default; --no-load only fills the cache)",
+        "platform": "build for this platform, such as linux/arm64 (may be given several times)",
+        "no-cache": "run every step again",
+        "print": "show the buildx command and the bake file, and run nothing",
+        "json": "print the build's record on standard output",
+    },
+    iterable=["platform"],
+)
+@reported
+def build(
+    context: Context,
+    push: bool = False,
+    load: bool = True,
+    platform: Any = None,
+    no_cache: bool = False,
+    print: bool = False,  # noqa: A002 - the flag is --print
+    json: bool = False,
+) -> None:
+    """Build the image, show what happened and what it cost, and keep a record of it."""
+    from dockyard.build import BuildOptions, build, describe_build
+
+    settings = _settings(platforms=platform)
+    options = BuildOptions(push=push, load=load, no_cache=no_cache)
+    if print:
+        text, notes = describe_build(settings, options, os.environ)
+        emit(text)
+        sys.stderr.writelines(f"note: {note}\n" for note in notes)
+        return
+    from dockyard.process import interruptible
+
+    interruptible()
+    result = build(settings, options, os.environ, sys.stderr)
+    from dockyard.build import present
+
+    if json:
+        emit(result.record.as_json())
+    present(result, settings, os.environ, sys.stderr if json else sys.stdout)
+    _exit(result)
+
+
+def _exit(result: Any) -> None:
+    from invoke.exceptions import Exit
+
+    from dockyard.errors import EXIT_INTERRUPTED
+
+    if result.interrupted:
+        sys.stderr.write("interrupted\n")
+        raise Exit(code=EXIT_INTERRUPTED)
+    if result.error:
+        report(result.error)
+        raise Exit(code=result.error.exit_code)
+
+
+@task(
+    help={
+        "diff": "show how docker/Dockerfile differs from what the settings would render",
+        "replace": "take the rendered Dockerfile; yours is kept as docker/Dockerfile.backup",
+        "keep": "keep your edited Dockerfile beside the changed settings",
+        "local-images": "make the base images from Debian's packages and PyPI, without a registry",
+        "dry-run": "show what would be written, and write nothing",
+    },
+)
+@reported
+def init(
+    context: Context,
+    diff: bool = False,
+    replace: bool = False,
+    keep: bool = False,
+    local_images: bool = False,
+    dry_run: bool = False,
+) -> None:
+    """Write what is missing: Dockerfile, .dockerignore, .env.example, tasks.py."""
+    from dockyard.errors import SettingsError
+    from dockyard.initialization import Side, apply_changes, difference, plan_changes
+
+    if replace and keep:
+        raise SettingsError("--replace and --keep contradict each other", hint="give one of them")
+    settings = _settings()
+    if diff:
+        emit(difference(settings) or "no difference")
+        return
+    side = Side.RENDERED if replace else Side.EDITED if keep else Side.NEITHER
+    changes = plan_changes(settings, side)
+    if not dry_run:
+        apply_changes(changes)
+    for change in changes:
+        place = os.path.relpath(change.path, settings.root)
+        emit(f"{change.action:8}  {place}: {change.reason}")
+    if local_images and not dry_run:
+        from dockyard.local_images import ensure_local_images
+
+        ensure_local_images(settings.python_image, settings.uv_image)
+
+
+@task(
+    help={
+        "last": "how many builds to show",
+        "json": "print as JSON on standard output",
+    },
+)
+@reported
+def info(context: Context, last: int = 10, json: bool = False) -> None:
+    """Show the last builds, their hit rates, and the image's size by layer."""
+    from dockyard.information import gather, present_information
+
+    found = gather(_settings(), last)
+    if json:
+        emit(json_format.dumps(found.as_json(), indent=1, ensure_ascii=False))
+    else:
+        present_information(found, sys.stdout)
+
+
+@task(help={"json": "print as JSON on standard output"})
+@reported
+def settings(context: Context, json: bool = False) -> None:
+    """Show every setting, its value and where it came from; secrets are masked."""
+    from dockyard.information import present_settings
+    from dockyard.settings import masked
+
+    loaded = _settings()
+    if json:
+        emit(json_format.dumps(masked(loaded), indent=1, ensure_ascii=False))
+    else:
+        present_settings(loaded, sys.stdout)
+
+
+@task(
+    name="context",
+    help={
+        "last": "how many files to show, the largest first (0: all)",
+        "json": "print as JSON on standard output",
+    },
+)
+@reported
+def context_task(context: Context, last: int = 20, json: bool = False) -> None:
+    """List what the build context holds, the largest first, and what .dockerignore could save."""
+    from dockyard.information import context_json, gather_context, present_context
+
+    found = gather_context(_settings())
+    if json:
+        emit(json_format.dumps(context_json(found), indent=1, ensure_ascii=False))
+    else:
+        present_context(found, last, sys.stdout)
+
+
+def namespace() -> Collection:
+    """Return the namespace of all tasks, for a ``tasks.py``: ``ns = namespace()``."""
+    collection = Collection()
+    for one in (init, build, info, settings):
+        collection.add_task(one)
+    collection.add_task(context_task, name="context")
+    return collection

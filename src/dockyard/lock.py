@@ -1,0 +1,396 @@
+"""``uv.lock`` read as the packages that one target platform installs.
+
+The format is uv's own (``crates/uv-resolver/src/lock/mod.rs``); the walk over it follows uv's
+``lock/installable.rs`` and must choose what ``uv export`` chooses. Markers are PEP 508, names are
+compared as PEP 503 normalises them, wheel names are PEP 427, platform tags PEP 425 and PEP 600.
+
+``packaging`` is imported inside functions: a build in which nothing changed reads no lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, cast
+
+from dockyard.errors import Problem, ProjectError
+
+__all__ = ["LockFile", "Package", "PackageSource", "Target", "normalize", "parse_lock", "resolve"]
+
+SourceKind = Literal["registry", "git", "url", "path", "directory", "editable", "virtual"]
+SOURCE_KINDS: tuple[SourceKind, ...] = (
+    "registry",
+    "git",
+    "url",
+    "path",
+    "directory",
+    "editable",
+    "virtual",
+)
+LOCK_VERSION = 1
+# Between PEP 600 names and the older ones that wheels still carry.
+LEGACY_MANYLINUX = {(2, 17): "manylinux2014", (2, 12): "manylinux2010", (2, 5): "manylinux1"}
+OLDEST_GLIBC_MINOR = {"x86_64": 5, "aarch64": 17}
+CONFLICT_EXTRA = re.compile(r"extra (==|!=) '((?:extra|group|project)-\d+-[^']*)'")
+
+
+def normalize(name: str) -> str:
+    """Return a package, extra or group name in the form of PEP 503 and PEP 685."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@dataclass(frozen=True)
+class Target:
+    """The platform that an image runs on: CPython on Linux with glibc.
+
+    ``python`` is ``3.13`` or ``3.13.2``; without a patch number the newest one is meant, because
+    that is what an image tag without a patch number gives. ``glibc`` decides only which wheel's
+    size is reported; Debian 12 has 2.36.
+    """
+
+    python: str = "3.13"
+    platform_machine: str = "x86_64"
+    sys_platform: str = "linux"
+    glibc: tuple[int, int] = (2, 36)
+
+    @property
+    def python_version(self) -> tuple[int, int]:
+        """Major and minor number."""
+        major, minor = self.python.split(".")[:2]
+        return int(major), int(minor)
+
+    @property
+    def full_python(self) -> str:
+        """Version with a patch number; 99 stands for the newest when the target names none."""
+        return self.python if self.python.count(".") >= 2 else f"{self.python}.99"
+
+    def environment(self) -> dict[str, str]:
+        """Return the PEP 508 marker environment, ``extra`` left out."""
+        return {
+            "implementation_name": "cpython",
+            "implementation_version": self.full_python,
+            "os_name": "posix",
+            "platform_machine": self.platform_machine,
+            "platform_python_implementation": "CPython",
+            "platform_release": "6.1.0",
+            "platform_system": "Linux",
+            "platform_version": "1",
+            "python_full_version": self.full_python,
+            "python_version": ".".join(map(str, self.python_version)),
+            "sys_platform": self.sys_platform,
+        }
+
+    @cache  # noqa: B019 - frozen and small; a process knows a handful of targets
+    def tag_ranks(self) -> dict[str, int]:
+        """Return every wheel tag that installs on the target, with its rank (0 is the best)."""
+        from packaging.tags import compatible_tags, cpython_tags
+
+        platforms: list[str] = []
+        oldest = OLDEST_GLIBC_MINOR.get(self.platform_machine, 17)
+        for minor in range(self.glibc[1], oldest - 1, -1):
+            platforms.append(f"manylinux_{self.glibc[0]}_{minor}_{self.platform_machine}")
+            if legacy := LEGACY_MANYLINUX.get((self.glibc[0], minor)):
+                platforms.append(f"{legacy}_{self.platform_machine}")
+        platforms.append(f"linux_{self.platform_machine}")
+        interpreter = "cp{}{}".format(*self.python_version)
+        tags = [
+            *cpython_tags(self.python_version, [interpreter], platforms),
+            *compatible_tags(self.python_version, interpreter, platforms),
+        ]
+        return {str(tag): rank for rank, tag in reversed(list(enumerate(tags)))}
+
+
+@dataclass(frozen=True)
+class PackageSource:
+    """Where a package comes from: an index, a git URL with its revision, a URL or a path."""
+
+    kind: SourceKind
+    location: str
+
+
+@dataclass(frozen=True)
+class Package:
+    """One locked package as the target installs it.
+
+    ``size``: bytes of the wheel that the target downloads, of the sdist where no wheel fits, None
+    where the lock does not say. ``identity``: hex SHA-256 of name, version, source and the sorted
+    hashes of all its files, so that it changes only when something else would be installed.
+    ``has_wheel``: a wheel fits the target. ``hashed``: the file that is installed has a hash.
+    """
+
+    name: str
+    version: str
+    source: PackageSource
+    size: int | None
+    identity: str
+    has_wheel: bool
+    hashed: bool
+
+
+@dataclass(frozen=True)
+class LockFile:
+    """A parsed ``uv.lock``. ``packages`` keeps the file's own tables, by normalised name."""
+
+    revision: int
+    requires_python: str
+    members: tuple[str, ...]
+    conflicts: tuple[tuple[str, ...], ...]
+    supported_markers: tuple[str, ...]
+    manifest: dict[str, Any]
+    packages: dict[str, list[dict[str, Any]]]
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Return the package of this name if there is exactly one."""
+        found = self.packages.get(name, [])
+        return found[0] if len(found) == 1 else None
+
+
+def parse_lock(data: dict[str, Any], where: str = "uv.lock") -> LockFile:
+    """Take a lock apart.
+
+    Raises ProjectError if its format is newer than version 1 (revisions only add to a version) or
+    if it is no lock.
+    """
+    version = data.get("version")
+    if version != LOCK_VERSION:
+        raise ProjectError(
+            f"lock version {version} is not supported; version {LOCK_VERSION} is",
+            where=f"{where}, version",
+            hint="use a newer Dockyard, or lock again with a uv that writes version 1",
+        )
+    packages: dict[str, list[dict[str, Any]]] = {}
+    # The key was "distribution" before uv 0.2.35.
+    for table in data.get("package", data.get("distribution", [])):
+        if not isinstance(table, dict) or "name" not in table or "source" not in table:
+            raise ProjectError("a package without a name or source", where=f"{where}, package")
+        packages.setdefault(normalize(table["name"]), []).append(table)
+    manifest = data.get("manifest", {})
+    conflicts = tuple(
+        tuple(conflict_key(item) for item in group) for group in data.get("conflicts", [])
+    )
+    return LockFile(
+        revision=data.get("revision", 0),
+        requires_python=data.get("requires-python", ""),
+        members=tuple(manifest.get("members", [])),
+        conflicts=conflicts,
+        supported_markers=tuple(data.get("supported-markers", [])),
+        manifest=manifest,
+        packages=packages,
+    )
+
+
+def conflict_key(item: dict[str, Any], default_package: str = "") -> str:
+    """Name an extra, group or project of a conflict as uv does inside markers.
+
+    ``extra-<length of the package's name>-<package>-<extra>``: uv's ``universal_marker.rs``.
+    """
+    package = normalize(item.get("package", default_package))
+    for kind in ("extra", "group"):
+        if kind in item:
+            return f"{kind}-{len(package)}-{package}-{normalize(item[kind])}"
+    return f"project-{len(package)}-{package}"
+
+
+def resolve(
+    lock: LockFile,
+    roots: Sequence[str],
+    *,
+    extras: Collection[str],
+    groups: Collection[str],
+    target: Target,
+) -> tuple[Package, ...]:
+    """Return what the target installs for the root packages, sorted by name.
+
+    Workspace members and packages that cannot be installed (``virtual``) are walked through and
+    left out. ``extras`` and ``groups`` are the chosen ones, normalised. Raises ProjectError if two
+    of them, or what they lead to, are declared as conflicting.
+    """
+    matches = marker_evaluator(target)
+    start = [(lock_package(lock, {"name": name}), extra) for name in roots for extra in ("", *extras)]
+    first = list(group_dependencies(lock, roots, groups))
+    active = {conflict_key({}, name) for name in roots}
+    active |= {conflict_key({"extra": extra}, name) for name in roots for extra in extras}
+    active |= {conflict_key({"group": group}, name) for name in roots for group in groups}
+    if lock.conflicts:
+        # Which extras are active must be known before the markers that ask for them are decided:
+        # a first walk collects them, the second one uses them (as installable.rs does).
+        for _ in walk(lock, start, first, matches, active, collect=True):
+            pass
+        check_conflicts(lock, active)
+    left_out = {*map(normalize, lock.members), *roots}
+    chosen: dict[int, Package] = {}
+    for table in walk(lock, start, first, matches, active, collect=False):
+        if normalize(table["name"]) not in left_out and "virtual" not in table["source"]:
+            chosen.setdefault(id(table), to_package(table, target))
+    return tuple(sorted(chosen.values(), key=lambda package: (package.name, package.version)))
+
+
+Matcher = Callable[[str, Collection[str]], bool]
+
+
+def marker_evaluator(target: Target) -> Matcher:
+    """Return a function that decides a marker for the target and a set of active conflict extras.
+
+    PEP 508 gives ``extra`` one value; uv compares it with several. Each such comparison is
+    therefore replaced by one with the same outcome before the marker is evaluated.
+    """
+    from packaging.markers import Marker
+
+    environment = target.environment() | {"extra": ""}
+
+    @cache
+    def evaluate(marker: str) -> bool:
+        return Marker(marker).evaluate(environment)
+
+    def matches(marker: str, active: Collection[str]) -> bool:
+        if not marker:
+            return True
+
+        def decided(found: re.Match[str]) -> str:
+            holds = (found[2] in active) == (found[1] == "==")
+            return f"os_name {'==' if holds else '!='} 'posix'"
+
+        return evaluate(CONFLICT_EXTRA.sub(decided, marker))
+
+    return matches
+
+
+def group_dependencies(
+    lock: LockFile, roots: Iterable[str], groups: Collection[str]
+) -> Iterator[dict[str, Any]]:
+    """Return the dependencies of the chosen groups, of a root or of the workspace itself."""
+    for name in roots:
+        table = lock_package(lock, {"name": name})
+        for group in groups:
+            # The key was "dev-dependencies" from the start; "dependency-groups" is only read.
+            tables = table.get("dev-dependencies", table.get("dependency-groups", {}))
+            yield from tables.get(group, [])
+    for group in groups:
+        yield from lock.manifest.get("dependency-groups", {}).get(group, [])
+
+
+def walk(
+    lock: LockFile,
+    start: list[tuple[dict[str, Any], str]],
+    first: list[dict[str, Any]],
+    matches: Matcher,
+    active: set[str],
+    *,
+    collect: bool,
+) -> Iterator[dict[str, Any]]:
+    """Visit every package that is reached, roots excepted; ``collect`` adds extras to active."""
+    queue = list(start)
+    seen = {(id(table), extra) for table, extra in start}
+
+    def follow(dependency: dict[str, Any]) -> dict[str, Any] | None:
+        extras = dependency.get("extra", [])
+        name = normalize(dependency["name"])
+        keys = {conflict_key({"extra": extra}, name) for extra in extras} if collect else set()
+        if not matches(dependency.get("marker", ""), active | keys if keys else active):
+            return None
+        active.update(keys)
+        table = lock_package(lock, dependency)
+        for extra in ("", *map(normalize, extras)):
+            if (id(table), extra) not in seen:
+                seen.add((id(table), extra))
+                queue.append((table, extra))
+        return table
+
+    for dependency in first:
+        if (reached := follow(dependency)) is not None:
+            yield reached
+    for table, extra in queue:  # grows while it is read: breadth first
+        optional = table.get("optional-dependencies", {})
+        for dependency in optional.get(extra, []) if extra else table.get("dependencies", []):
+            if (reached := follow(dependency)) is not None:
+                yield reached
+
+
+def lock_package(lock: LockFile, dependency: dict[str, Any]) -> dict[str, Any]:
+    """Return the package that a dependency means: by name, and version and source if it has them.
+
+    uv writes version and source only where the name alone is ambiguous.
+    """
+    candidates = [
+        table
+        for table in lock.packages.get(normalize(dependency["name"]), [])
+        if all(dependency.get(key) in (None, table.get(key)) for key in ("version", "source"))
+    ]
+    if len(candidates) > 1:
+        # Requirements of a workspace without a project name no version; the forks decide.
+        candidates = [table for table in candidates if "resolution-markers" not in table]
+    if len(candidates) != 1:
+        found = "is not in the lock" if not candidates else "is ambiguous in the lock"
+        raise ProjectError(
+            f"{dependency['name']} {found}",
+            where="uv.lock, package",
+            hint="the file seems to be edited or badly merged: run `uv lock`",
+        )
+    return candidates[0]
+
+
+def check_conflicts(lock: LockFile, active: Collection[str]) -> None:
+    """Raise ProjectError naming each pair of active items that the project declares exclusive."""
+    problems = []
+    for group in lock.conflicts:
+        together = [describe_conflict(key) for key in group if key in active]
+        if len(together) > 1:
+            problems.append(
+                Problem(
+                    f"{' and '.join(together)} cannot be installed together",
+                    "pyproject.toml, [tool.uv] conflicts",
+                    "choose one of them",
+                )
+            )
+    if problems:
+        raise ProjectError(problems[0], *problems[1:])
+
+
+def describe_conflict(key: str) -> str:
+    """Turn a conflict key back into words: ``extra cpu of app``."""
+    kind, length, rest = key.split("-", 2)
+    package, name = rest[: int(length)], rest[int(length) + 1 :]
+    return f"{kind} {name} of {package}" if name else f"package {package}"
+
+
+def to_package(table: dict[str, Any], target: Target) -> Package:
+    """Describe a package of the lock as the target installs it."""
+    kind = next((kind for kind in SOURCE_KINDS if kind in table["source"]), "registry")
+    source = PackageSource(kind, str(table["source"].get(kind, "")))
+    wheel = best_wheel(table.get("wheels", []), target)
+    file = wheel or table.get("sdist") or {}
+    name, version = normalize(table["name"]), str(table.get("version", ""))
+    files = [*table.get("wheels", []), table.get("sdist", {})]
+    hashes = sorted(entry["hash"] for entry in files if "hash" in entry)
+    text = "\n".join([name, version, source.kind, source.location, *hashes])
+    return Package(
+        name=name,
+        version=version,
+        source=source,
+        size=cast("int | None", file.get("size")),
+        identity=hashlib.sha256(text.encode()).hexdigest(),
+        has_wheel=wheel is not None,
+        hashed="hash" in file,
+    )
+
+
+def best_wheel(wheels: list[dict[str, Any]], target: Target) -> dict[str, Any] | None:
+    """Return the wheel that an installer prefers on the target, None if none fits."""
+    ranks = target.tag_ranks()
+    ranked = []
+    for wheel in wheels:
+        filename = wheel.get("filename") or wheel.get("url") or wheel.get("path") or ""
+        filename = filename.split("#")[0].split("?")[0].rpartition("/")[2].removesuffix(".whl")
+        parts = filename.split("-")
+        if len(parts) < 5:
+            continue
+        build = int((re.match(r"\d+", parts[2]) or ["0"])[0]) if len(parts) > 5 else 0
+        pythons, abis, platforms = (part.split(".") for part in parts[-3:])
+        tags = (f"{p}-{a}-{s}" for p in pythons for a in abis for s in platforms)
+        rank = min((ranks[tag] for tag in tags if tag in ranks), default=None)
+        if rank is not None:
+            ranked.append((rank, -build, wheel))
+    return min(ranked, key=lambda entry: entry[:2])[2] if ranked else None

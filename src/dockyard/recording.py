@@ -1,0 +1,150 @@
+"""A prepared build and its trace, as the record that is kept. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dockyard import __version__
+from dockyard.dockerfile import (
+    APPLICATION_FOLDER,
+    APPLICATION_STAGE,
+    DEPENDENCY_STAGE_PREFIX,
+    is_dependency_stage,
+)
+from dockyard.records import BuildRecord, LayerRecord, StepRecord, new_record_id
+from dockyard.settings import masked, redactor
+from dockyard.trace import hit_rates
+
+if TYPE_CHECKING:
+    from dockyard.engine import ImageFacts
+    from dockyard.errors import DockyardError
+    from dockyard.preparation import Prepared
+    from dockyard.trace import BuildTrace, Step
+
+__all__ = ["record_build", "what_layer_holds"]
+
+
+def _time(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def what_layer_holds(created_by: str) -> str:
+    """Tell from an image's history entry what a layer holds.
+
+    A dependency layer's copy is ``COPY /dependencies-<n>/ /``, the environment's
+    ``COPY /environment/ /``, a source path's ``COPY <path> /app/<path>``; all else is the base.
+    """
+    match = re.match(r"COPY /(\S+?)/ / ", created_by)
+    if match:
+        return match[1]
+    match = re.match(rf"COPY (.+) {APPLICATION_FOLDER}/\S+ # buildkit", created_by)
+    if match:
+        return match[1]
+    if created_by.startswith(("RUN ", "WORKDIR ", "COPY ", "ADD ")):
+        return created_by.removesuffix(" # buildkit")[:100]
+    return "base"
+
+
+def _layers(
+    image: ImageFacts | None, packages: tuple[tuple[str, ...], ...]
+) -> tuple[LayerRecord, ...]:
+    found = []
+    for layer in image.layers if image else ():
+        holds = what_layer_holds(layer.created_by)
+        number = holds.removeprefix(DEPENDENCY_STAGE_PREFIX)
+        inside: tuple[str, ...] = ()
+        if number != holds and number.isdigit() and 0 < int(number) <= len(packages):
+            inside = packages[int(number) - 1]
+        found.append(LayerRecord(holds, layer.size, inside))
+    return tuple(found)
+
+
+def _step(step: Step) -> StepRecord:
+    return StepRecord(
+        stage=step.stage,
+        kind=str(step.kind),
+        instruction=step.instruction,
+        started=_time(step.started),
+        seconds=round(step.seconds, 3),
+        cached=step.cached,
+        ran=step.ran,
+        bytes=step.bytes_done or None,
+        error=step.error,
+    )
+
+
+def record_build(
+    prepared: Prepared,
+    trace: BuildTrace,
+    *,
+    outcome: str,
+    started: datetime,
+    seconds: float,
+    metadata: dict[str, Any],
+    image: ImageFacts | None,
+    error: DockyardError | None,
+) -> BuildRecord:
+    """Put the record together; every text in it has been through the redaction of secrets."""
+    settings, engine, revision = prepared.settings, prepared.engine, prepared.revision
+    rates = hit_rates(trace, is_dependency_stage, APPLICATION_STAGE)
+    context = [
+        step.bytes_done
+        for step in trace.steps
+        if str(step.kind) == "context" and step.instruction.startswith("load build context")
+    ]
+    record = BuildRecord(
+        id=new_record_id(started),
+        outcome=outcome,
+        started=str(_time(started)),
+        seconds=round(seconds, 3),
+        dockyard=__version__,
+        project={"name": prepared.project.name, "version": prepared.project.version},
+        revision={
+            "commit": revision.commit,
+            "branch": revision.branch,
+            "dirty": revision.dirty,
+        },
+        engine={
+            "version": engine.version if engine else None,
+            "buildx": engine.buildx if engine else None,
+            "containerd_store": engine.containerd_store if engine else None,
+            "platform": f"linux/{engine.architecture}" if engine else None,
+        },
+        builder={
+            "name": prepared.builder.name,
+            "driver": prepared.builder.driver,
+            "reason": prepared.builder.reason,
+        },
+        base_images=tuple(
+            {
+                "argument": one.argument,
+                "requested": one.requested,
+                "resolved": one.resolved,
+                "origin": str(one.origin),
+            }
+            for one in prepared.base_images
+        ),
+        image={
+            "tags": list(prepared.definition.tags),
+            "digest": metadata.get("containerimage.digest"),
+            "content_bytes": image.content_bytes if image else None,
+            "unpacked_bytes": image.unpacked_bytes if image else None,
+        },
+        layers=_layers(image, prepared.layer_packages),
+        hit_rates={
+            "dependency": rates.dependency,
+            "application": rates.application,
+            "overall": rates.overall,
+        },
+        context_bytes=sum(context) if context else None,
+        steps=tuple(_step(step) for step in trace.steps),
+        settings=masked(settings),
+        notes=prepared.notes,
+        warnings=tuple(warning.short for warning in trace.warnings),
+        error=str(error) if error else None,
+    )
+    return record.cleaned(redactor(settings))

@@ -1,0 +1,190 @@
+"""What a build did, as one JSON file below ``.dockyard/builds``: written whole or not at all.
+
+The schema is this module's dataclasses, ``SCHEMA`` its version. Times are RFC 3339 in UTC, durations
+seconds, sizes bytes, rates shares between 0 and 1; null means unknown, never zero.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dockyard.errors import RecordError
+from dockyard.state import STATE_FOLDER, prepare_state_folder, write_atomically
+
+__all__ = [
+    "SCHEMA",
+    "BuildRecord",
+    "LayerRecord",
+    "StepRecord",
+    "UnreadableRecord",
+    "load_records",
+    "new_record_id",
+    "read_record",
+    "write_record",
+]
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One vertex of the build: where it stands, what it did, when, and whether it was cached."""
+
+    stage: str | None
+    kind: str
+    instruction: str
+    started: str | None
+    seconds: float
+    cached: bool
+    ran: bool
+    bytes: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """One layer of the image: bytes unpacked, and what it holds.
+
+    ``holds`` is ``base``, ``environment``, ``dependencies-<n>`` or the copied path; ``packages``
+    names the packages of a dependency layer.
+    """
+
+    holds: str
+    size: int
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BuildRecord:
+    """One build, from settings to outcome.
+
+    ``outcome`` is ``succeeded``, ``failed`` or ``interrupted``. ``hit_rates`` has ``dependency``,
+    ``application`` and ``overall`` (see :func:`dockyard.trace.hit_rates`). ``image`` has ``tags``,
+    ``digest``, ``content_bytes`` (compressed), ``unpacked_bytes``. ``settings`` are masked.
+    """
+
+    id: str
+    outcome: str
+    started: str
+    seconds: float
+    dockyard: str
+    project: dict[str, Any]
+    revision: dict[str, Any]
+    engine: dict[str, Any]
+    builder: dict[str, Any]
+    base_images: tuple[dict[str, Any], ...]
+    image: dict[str, Any]
+    layers: tuple[LayerRecord, ...]
+    hit_rates: dict[str, Any]
+    context_bytes: int | None
+    steps: tuple[StepRecord, ...]
+    settings: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    schema: int = field(default=SCHEMA)
+
+    def as_json(self) -> str:
+        """Render as indented JSON with the schema first."""
+        values = asdict(self)
+        return json.dumps({"schema": values.pop("schema"), **values}, indent=1, ensure_ascii=False)
+
+    def cleaned(self, clean: Callable[[str], str]) -> BuildRecord:
+        """Return the record with ``clean`` applied to every text in it."""
+        return read_record(json.dumps(_cleaned(asdict(self), clean)))
+
+
+def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {key: _cleaned(one, clean) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cleaned(one, clean) for one in value]
+    return value
+
+
+@dataclass(frozen=True)
+class UnreadableRecord:
+    """A record's file that could not be read, and why; the file is left as it is."""
+
+    path: Path
+    reason: str
+
+
+def new_record_id(started: datetime) -> str:
+    """Name a build by its start, UTC, and the process: sortable, and unique on a machine."""
+    return started.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")[:-4] + f"Z-{os.getpid()}"
+
+
+def builds_folder(root: Path) -> Path:
+    """Where a repository's records are."""
+    return root / STATE_FOLDER / "builds"
+
+
+def write_record(root: Path, record: BuildRecord, keep: int) -> Path:
+    """Write one record atomically and drop all but the newest ``keep``.
+
+    Raises RecordError where nothing can be written.
+    """
+    path = builds_folder(root) / f"{record.id}.json"
+    try:
+        prepare_state_folder(root)
+        write_atomically(path, record.as_json() + "\n")
+        for old in sorted(path.parent.glob("*.json"))[: -max(keep, 1)]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        raise RecordError(
+            f"the build's record cannot be written: {error.strerror}",
+            where=str(path),
+            hint="free some space or make the folder writable; the image itself is not affected",
+        ) from error
+    return path
+
+
+def read_record(text: str) -> BuildRecord:
+    """Read a record of this schema; raises ValueError saying what is wrong with it.
+
+    Keys that are not known are ignored, so that a field may be added without a new schema.
+    """
+    values = json.loads(text)
+    if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
+        raise ValueError("it has no schema version")
+    if values["schema"] > SCHEMA:
+        raise ValueError(f"its schema {values['schema']} is newer than this Dockyard's {SCHEMA}")
+    known = {one.name for one in fields(BuildRecord)}
+    values = {key: value for key, value in values.items() if key in known}
+    try:
+        values["steps"] = tuple(StepRecord(**step) for step in values["steps"])
+        values["layers"] = tuple(
+            LayerRecord(**{**layer, "packages": tuple(layer.get("packages", ()))})
+            for layer in values["layers"]
+        )
+        for name in ("base_images", "notes", "warnings"):
+            values[name] = tuple(values.get(name, ()))
+        return BuildRecord(**values)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it lacks or misshapes a field: {error}") from error
+
+
+def load_records(root: Path, limit: int) -> tuple[Sequence[BuildRecord], Sequence[UnreadableRecord]]:
+    """Read the newest ``limit`` records, newest first, and name those that cannot be read."""
+    records: list[BuildRecord] = []
+    unreadable: list[UnreadableRecord] = []
+    for path in sorted(builds_folder(root).glob("*.json"), reverse=True):
+        if len(records) >= limit:
+            break
+        try:
+            records.append(read_record(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            unreadable.append(UnreadableRecord(path, error.strerror or str(error)))
+        except ValueError as error:
+            reason = "it is truncated" if isinstance(error, json.JSONDecodeError) else str(error)
+            unreadable.append(UnreadableRecord(path, reason))
+    return records, unreadable

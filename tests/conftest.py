@@ -1,0 +1,13 @@
+"""Markers of both suites."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in (
+        "engine: needs a Docker Engine; every test below tests/engine has it",
+        "spawns: a unit test that may start child processes of its own, such as a fake docker",
+    ):
+        config.addinivalue_line("markers", line)

@@ -1,0 +1,177 @@
+"""Lock the example projects of this folder and record what `uv export` says of them.
+
+Run by hand, with uv and git on PATH and PyPI reachable::
+
+    python tests/data/projects/regenerate.py [--lock] [shape ...]
+
+Without ``--lock`` the stored locks are kept and only ``expected-<case>.txt`` is written: one file for
+each case of ``cases.json``, the output of ``uv export --frozen`` without workspace members, default
+groups and hashes. Its lines keep their markers; the tests evaluate them for a target.
+
+Two hosts that do not exist are played by this script while it locks: ``https://git.example`` (git
+repositories made here, reached through git's ``insteadOf``) and ``https://wheels.example`` (package
+indexes without sizes, served on the loopback interface; its address is replaced in the lock).
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+import http.server
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import threading
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+DATES = {"GIT_AUTHOR_DATE": "2025-01-01T00:00:00Z", "GIT_COMMITTER_DATE": "2025-01-01T00:00:00Z"}
+REPOSITORIES = {
+    "greeting": ("", ["six"]),
+    "farewell": ("", []),
+    "toolbox": ("python", ["idna"]),
+}
+WHEELS_HOST = "https://wheels.example"
+
+
+def run(*command: str, cwd: Path, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, env=env or dict(os.environ), check=False, text=True, capture_output=True
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} in {cwd}:\n{done.stderr}")
+    return done.stdout
+
+
+def pyproject(name: str, version: str, dependencies: list[str]) -> str:
+    return (
+        f'[project]\nname = "{name}"\nversion = "{version}"\nrequires-python = ">=3.9"\n'
+        f"dependencies = {json.dumps(dependencies)}\n"
+    )
+
+
+def make_repositories(folder: Path) -> None:
+    for name, (subdirectory, dependencies) in REPOSITORIES.items():
+        repository = folder / f"{name}.git"
+        (repository / subdirectory).mkdir(parents=True)
+        text = pyproject(name, "1.0.0", dependencies)
+        (repository / subdirectory / "pyproject.toml").write_text(text)
+        git = ["git", "-c", "user.name=Example", "-c", "user.email=example@git.example"]
+        run("git", "init", "--quiet", "--initial-branch=main", cwd=repository)
+        run("git", "add", ".", cwd=repository)
+        environment = {**os.environ, **DATES}
+        run(*git, "commit", "--quiet", "--message=First", cwd=repository, env=environment)
+        run("git", "tag", "v1", cwd=repository)
+
+
+def make_wheel(folder: Path, name: str, version: str, tag: str) -> Path:
+    path = folder / f"{name.replace('-', '_')}-{version}-{tag}.whl"
+    info = f"{name.replace('-', '_')}-{version}.dist-info"
+    members = {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
+        f"{info}/RECORD": "",
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, text in members.items():
+            archive.writestr(zipfile.ZipInfo(member), text)
+    return path
+
+
+def make_archive(folder: Path) -> None:
+    with tarfile.open(folder / "archive-1.0.tar.gz", "w:gz") as archive:
+        files = {
+            "PKG-INFO": "Metadata-Version: 2.2\nName: archive\nVersion: 1.0\n",
+            "pyproject.toml": pyproject("archive", "1.0", []),
+        }
+        for name, text in files.items():
+            member = tarfile.TarInfo(f"archive-1.0/{name}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+
+
+def make_indexes(folder: Path) -> None:
+    tag = "cp311-abi3-manylinux_2_28_x86_64"
+    for flavour, tags in {"cpu": (tag, "py3-none-any"), "gpu": (tag,)}.items():
+        package = folder / flavour / "simple" / "tensors"
+        package.mkdir(parents=True)
+        links = []
+        for tag in tags:
+            wheel = make_wheel(package, "tensors", f"1.0+{flavour}", tag)
+            digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+            links.append(f'<a href="{wheel.name}#sha256={digest}">{wheel.name}</a>')
+        (package / "index.html").write_text("<!DOCTYPE html>\n" + "\n".join(links))
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def serve(folder: Path) -> http.server.ThreadingHTTPServer:
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def lock(shape: Path, workspace: Path) -> None:
+    """Write the shape's ``uv.lock``, resolved anew in a copy of it."""
+    project = workspace / shape.name
+    shutil.copytree(shape, project, ignore=shutil.ignore_patterns("uv.lock", "expected-*"))
+    if shape.name == "paths":
+        make_archive(project)
+        make_wheel(project, "wheel-file", "2.0", "py3-none-any")
+    server = serve(workspace / "indexes")
+    local = f"http://127.0.0.1:{server.server_port}"
+    settings = project / "pyproject.toml"
+    settings.write_text(settings.read_text().replace(WHEELS_HOST, local))
+    environment = {
+        **os.environ,
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{(workspace / 'repositories').as_uri()}/.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://git.example/",
+        "GIT_ALLOW_PROTOCOL": "file:https",
+        "UV_CACHE_DIR": str(workspace / "cache"),
+    }
+    run("uv", "lock", cwd=project, env=environment)
+    server.shutdown()
+    text = (project / "uv.lock").read_text().replace(local, WHEELS_HOST)
+    (shape / "uv.lock").write_text(text)
+
+
+def export(shape: Path, case: dict[str, list[str]]) -> str:
+    options = ["--frozen", "--no-emit-workspace", "--no-default-groups"]
+    options += ["--no-header", "--no-annotate", "--no-hashes"]
+    options += [f"--extra={extra}" for extra in case.get("extras", [])]
+    options += [f"--group={group}" for group in case.get("groups", [])]
+    return run("uv", "export", *options, cwd=shape)
+
+
+def main() -> None:
+    cases = json.loads((HERE / "cases.json").read_text())
+    parser = argparse.ArgumentParser(description="Regenerate locks and expected exports.")
+    parser.add_argument("--lock", action="store_true", help="resolve anew, from PyPI")
+    parser.add_argument("shapes", nargs="*", metavar="shape", default=list(cases))
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        workspace = Path(name)
+        make_repositories(workspace / "repositories")
+        make_indexes(workspace / "indexes")
+        for shape in arguments.shapes:
+            if arguments.lock:
+                lock(HERE / shape, workspace)
+            for case, choice in cases[shape].items():
+                expected = HERE / shape / f"expected-{case}.txt"
+                expected.write_text(export(HERE / shape, choice))
+                print(expected.relative_to(HERE))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Engine tests: a real engine, registry and index. What is missing fails, it never skips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from support.base import ensure_base_image, ensure_uv_image
+from support.builders import throwaway_builder
+from support.engine import Cleanup, require_engine
+from support.index import PackageIndex
+from support.registry import Registry
+
+HERE = Path(__file__).parent
+
+
+class BaseImages(NamedTuple):
+    """References of the images that ``./bootstrap`` made."""
+
+    python: str
+    uv: str
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.engine)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine() -> str:
+    """The engine's version."""
+    return require_engine()
+
+
+@pytest.fixture(scope="session")
+def base_images(engine: str) -> BaseImages:
+    return BaseImages(ensure_base_image(), ensure_uv_image())
+
+
+@pytest.fixture(scope="session")
+def registry_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    with Registry(tmp_path_factory.mktemp("registry")) as server:
+        yield server
+
+
+@pytest.fixture
+def registry(registry_server: Registry) -> Iterator[Registry]:
+    """The session's registry with nothing counted; what earlier tests pushed is still there."""
+    registry_server.reset()
+    yield registry_server
+    registry_server.fault = None
+
+
+@pytest.fixture(scope="session")
+def package_index_server() -> Iterator[PackageIndex]:
+    with PackageIndex() as server:
+        yield server
+
+
+@pytest.fixture
+def package_index(package_index_server: PackageIndex) -> PackageIndex:
+    """The session's index with nothing counted; files of earlier tests are still there."""
+    package_index_server.reset()
+    return package_index_server
+
+
+@pytest.fixture
+def cleanup(engine: str) -> Iterator[Cleanup]:
+    """Removes at the test's end what the test recorded or labelled."""
+    with Cleanup() as made:
+        yield made
+
+
+@pytest.fixture
+def builder_factory(engine: str) -> Iterator[Callable[..., str]]:
+    """Make builders with :func:`throwaway_builder`'s arguments; they go when the test ends."""
+    with ExitStack() as stack:
+
+        def make(*arguments: Any, **options: Any) -> str:
+            return stack.enter_context(throwaway_builder(*arguments, **options))
+
+        yield make

@@ -1,0 +1,112 @@
+"""Build records: written whole, read back, and the unreadable ones named."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dockyard import state as state_module
+from dockyard.errors import RecordError
+from dockyard.records import (
+    SCHEMA,
+    BuildRecord,
+    load_records,
+    new_record_id,
+    read_record,
+    write_record,
+)
+from support.records import make_record
+
+
+def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:
+    record = make_record()
+    path = write_record(tmp_path, record, keep=10)
+    assert path == tmp_path / f".dockyard/builds/{record.id}.json"
+    assert read_record(path.read_text()) == record
+    assert json.loads(path.read_text())["schema"] == SCHEMA
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    for number in range(5):
+        write_record(tmp_path, make_record(id=f"2026010{number}T000000Z-1"), keep=3)
+    names = sorted(path.stem for path in (tmp_path / ".dockyard/builds").iterdir())
+    assert names == [f"2026010{number}T000000Z-1" for number in (2, 3, 4)]
+
+
+def test_records_are_listed_newest_first_and_limited(tmp_path: Path) -> None:
+    for number in range(4):
+        write_record(tmp_path, make_record(id=f"2026010{number}T000000Z-1"), keep=10)
+    records, unreadable = load_records(tmp_path, 2)
+    assert [one.id[:8] for one in records] == ["20260103", "20260102"]
+    assert unreadable == []
+
+
+def test_no_record_is_no_error(tmp_path: Path) -> None:
+    assert load_records(tmp_path, 5) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "truncated"),
+        (make_record().as_json()[:200], "truncated"),
+        ("[]", "no schema"),
+        ('{"schema": "1"}', "no schema"),
+        (json.dumps({"schema": SCHEMA + 1}), "newer"),
+        (json.dumps({"schema": SCHEMA, "id": "x"}), "lacks or misshapes"),
+    ],
+    ids=["empty", "half", "list", "text schema", "newer schema", "missing fields"],
+)
+def test_an_unreadable_record_is_named_and_kept(tmp_path: Path, text: str, reason: str) -> None:
+    good = write_record(tmp_path, make_record(id="20260101T000000Z-1"), keep=10)
+    bad = good.with_name("20260102T000000Z-1.json")
+    bad.write_text(text)
+    records, unreadable = load_records(tmp_path, 5)
+    assert [one.id for one in records] == ["20260101T000000Z-1"]
+    assert [one.path for one in unreadable] == [bad]
+    assert reason in unreadable[0].reason
+    assert bad.read_text() == text
+
+
+def test_unknown_keys_are_ignored() -> None:
+    values = {**json.loads(make_record().as_json()), "later": 1}
+    assert read_record(json.dumps(values)) == make_record()
+
+
+def test_cleaning_reaches_every_text() -> None:
+    record = make_record(error="the secret", notes=("a secret",), settings={"x": {"y": ["secret"]}})
+    text = record.cleaned(lambda one: one.replace("secret", "***")).as_json()
+    assert "secret" not in text
+    assert text.count("***") == 3
+
+
+def test_cleaning_leaves_the_rest_alone() -> None:
+    record = make_record()
+    assert record.cleaned(lambda text: text) == record
+
+
+def test_a_full_disk_leaves_no_partial_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(state_module.os, "fsync", fail)
+    with pytest.raises(RecordError, match="No space left"):
+        write_record(tmp_path, make_record(), keep=3)
+    assert list((tmp_path / ".dockyard/builds").iterdir()) == []
+
+
+def test_identifiers_sort_by_time() -> None:
+    early = new_record_id(datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC))
+    late = new_record_id(datetime(2026, 1, 2, 3, 4, 6, 0, UTC))
+    assert early.startswith("20260102T030405.678Z-")
+    assert early < late
+
+
+def test_records_are_values() -> None:
+    assert isinstance(replace(make_record(), outcome="failed"), BuildRecord)

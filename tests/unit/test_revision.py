@@ -1,0 +1,47 @@
+"""What git says of the working tree."""
+
+from __future__ import annotations
+
+import pytest
+
+from dockyard.revision import Revision, parse_status, without_credentials
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# branch.oid abc\n# branch.head main\n", ("abc", "main", False)),
+        ("# branch.oid abc\n# branch.head (detached)\n? new\n", ("abc", None, True)),
+        (
+            "# branch.oid abc\n# branch.head main\n# branch.upstream origin/main\n"
+            "# branch.ab +0 -0\n1 .M N... 100644 100644 100644 a b file\n",
+            ("abc", "main", True),
+        ),
+        ("# branch.oid (initial)\n# branch.head main\n", (None, "main", False)),
+        ("", (None, None, False)),
+    ],
+    ids=["clean", "detached with an untracked file", "changed", "no commit yet", "nothing"],
+)
+def test_status(text: str, expected: tuple[str | None, str | None, bool]) -> None:
+    assert parse_status(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://user:secret@example.com/a.git\n", "https://example.com/a.git"),
+        ("https://token@example.com/a.git", "https://example.com/a.git"),
+        ("https://example.com/a@b", "https://example.com/a@b"),
+        ("git@example.com:a/b.git", "git@example.com:a/b.git"),
+        ("ssh://git@example.com/a", "ssh://example.com/a"),
+        ("", ""),
+    ],
+)
+def test_credentials_leave_the_origin(url: str, expected: str) -> None:
+    assert without_credentials(url) == expected
+
+
+def test_short_revision() -> None:
+    assert Revision().short is None
+    assert Revision("0123456789abcdef").short == "0123456789ab"
+    assert Revision("0123456789abcdef", dirty=True).short == "0123456789ab-dirty"

@@ -141,6 +141,18 @@ class Following:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
 
+    def __enter__(self) -> Following:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Stop the program if it still runs: it never outlives the block."""
+        try:
+            if self._process.poll() is None:
+                self.stop()
+        finally:
+            if self._process.stderr:
+                self._process.stderr.close()
+
     def lines(self, tick: Callable[[], None] | None = None, seconds: float = 0.1) -> Iterator[bytes]:
         """Yield each line as it comes; call ``tick`` at least every ``seconds``, lines or not."""
         assert self._process.stderr is not None

@@ -14,6 +14,7 @@ from enum import StrEnum
 from dockyard import process
 from dockyard.engine import REMEMBERED_SECONDS, EngineFacts, inspect_images
 from dockyard.errors import ImageUnavailableError, Problem
+from dockyard.stand_ins import stand_in_for
 from dockyard.state import State
 
 __all__ = ["BaseImage", "ImageOrigin", "mirror_references", "normalise", "resolve_base_images"]
@@ -101,7 +102,6 @@ def resolve_base_images(
             return tuple(
                 BaseImage(**{**one, "origin": ImageOrigin(one["origin"])}) for one in remembered
             )
-    from dockyard.local_images import stand_in_for
 
     stand_ins = {reference: stand_in_for(reference) for reference in wanted.values()}
     held = inspect_images(

@@ -11,96 +11,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal, cast
+from typing import Any, Literal, get_args
 
 from dockyard.errors import Problem, ProjectError
+from dockyard.target import Matcher, Target, best_wheel, marker_evaluator
 
 __all__ = ["LockFile", "Package", "PackageSource", "Target", "normalize", "parse_lock", "resolve"]
 
 SourceKind = Literal["registry", "git", "url", "path", "directory", "editable", "virtual"]
-SOURCE_KINDS: tuple[SourceKind, ...] = (
-    "registry",
-    "git",
-    "url",
-    "path",
-    "directory",
-    "editable",
-    "virtual",
-)
+SOURCE_KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 LOCK_VERSION = 1
-# Between PEP 600 names and the older ones that wheels still carry.
-LEGACY_MANYLINUX = {(2, 17): "manylinux2014", (2, 12): "manylinux2010", (2, 5): "manylinux1"}
-OLDEST_GLIBC_MINOR = {"x86_64": 5, "aarch64": 17}
-CONFLICT_EXTRA = re.compile(r"extra (==|!=) '((?:extra|group|project)-\d+-[^']*)'")
 
 
 def normalize(name: str) -> str:
     """Return a package, extra or group name in the form of PEP 503 and PEP 685."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-@dataclass(frozen=True)
-class Target:
-    """The platform that an image runs on: CPython on Linux with glibc.
-
-    ``python`` is ``3.13`` or ``3.13.2``; without a patch number the newest one is meant, because
-    that is what an image tag without a patch number gives. ``glibc`` decides only which wheel's
-    size is reported; Debian 12 has 2.36.
-    """
-
-    python: str = "3.13"
-    platform_machine: str = "x86_64"
-    sys_platform: str = "linux"
-    glibc: tuple[int, int] = (2, 36)
-
-    @property
-    def python_version(self) -> tuple[int, int]:
-        """Major and minor number."""
-        major, minor = self.python.split(".")[:2]
-        return int(major), int(minor)
-
-    @property
-    def full_python(self) -> str:
-        """Version with a patch number; 99 stands for the newest when the target names none."""
-        return self.python if self.python.count(".") >= 2 else f"{self.python}.99"
-
-    def environment(self) -> dict[str, str]:
-        """Return the PEP 508 marker environment, ``extra`` left out."""
-        return {
-            "implementation_name": "cpython",
-            "implementation_version": self.full_python,
-            "os_name": "posix",
-            "platform_machine": self.platform_machine,
-            "platform_python_implementation": "CPython",
-            "platform_release": "6.1.0",
-            "platform_system": "Linux",
-            "platform_version": "1",
-            "python_full_version": self.full_python,
-            "python_version": ".".join(map(str, self.python_version)),
-            "sys_platform": self.sys_platform,
-        }
-
-    @cache  # noqa: B019 - frozen and small; a process knows a handful of targets
-    def tag_ranks(self) -> dict[str, int]:
-        """Return every wheel tag that installs on the target, with its rank (0 is the best)."""
-        from packaging.tags import compatible_tags, cpython_tags
-
-        platforms: list[str] = []
-        oldest = OLDEST_GLIBC_MINOR.get(self.platform_machine, 17)
-        for minor in range(self.glibc[1], oldest - 1, -1):
-            platforms.append(f"manylinux_{self.glibc[0]}_{minor}_{self.platform_machine}")
-            if legacy := LEGACY_MANYLINUX.get((self.glibc[0], minor)):
-                platforms.append(f"{legacy}_{self.platform_machine}")
-        platforms.append(f"linux_{self.platform_machine}")
-        interpreter = "cp{}{}".format(*self.python_version)
-        tags = [
-            *cpython_tags(self.python_version, [interpreter], platforms),
-            *compatible_tags(self.python_version, interpreter, platforms),
-        ]
-        return {str(tag): rank for rank, tag in reversed(list(enumerate(tags)))}
 
 
 @dataclass(frozen=True)
@@ -137,7 +64,7 @@ class LockFile:
     revision: int
     requires_python: str
     members: tuple[str, ...]
-    conflicts: tuple[tuple[str, ...], ...]
+    conflicts: frozenset[frozenset[str]]
     supported_markers: tuple[str, ...]
     manifest: dict[str, Any]
     packages: dict[str, list[dict[str, Any]]]
@@ -168,8 +95,8 @@ def parse_lock(data: dict[str, Any], where: str = "uv.lock") -> LockFile:
             raise ProjectError("a package without a name or source", where=f"{where}, package")
         packages.setdefault(normalize(table["name"]), []).append(table)
     manifest = data.get("manifest", {})
-    conflicts = tuple(
-        tuple(conflict_key(item) for item in group) for group in data.get("conflicts", [])
+    conflicts = frozenset(
+        frozenset(map(conflict_key, group)) for group in data.get("conflicts", [])
     )
     return LockFile(
         revision=data.get("revision", 0),
@@ -209,8 +136,10 @@ def resolve(
     of them, or what they lead to, are declared as conflicting.
     """
     matches = marker_evaluator(target)
-    start = [(lock_package(lock, {"name": name}), extra) for name in roots for extra in ("", *extras)]
-    first = list(group_dependencies(lock, roots, groups))
+    check_supported(lock, matches, target)
+    tables = [lock_package(lock, {"name": name}, matches) for name in roots]
+    start = [(table, extra) for table in tables for extra in ("", *extras)]
+    first = list(group_dependencies(lock, tables, groups))
     active = {conflict_key({}, name) for name in roots}
     active |= {conflict_key({"extra": extra}, name) for name in roots for extra in extras}
     active |= {conflict_key({"group": group}, name) for name in roots for group in groups}
@@ -228,48 +157,33 @@ def resolve(
     return tuple(sorted(chosen.values(), key=lambda package: (package.name, package.version)))
 
 
-Matcher = Callable[[str, Collection[str]], bool]
-
-
-def marker_evaluator(target: Target) -> Matcher:
-    """Return a function that decides a marker for the target and a set of active conflict extras.
-
-    PEP 508 gives ``extra`` one value; uv compares it with several. Each such comparison is
-    therefore replaced by one with the same outcome before the marker is evaluated.
-    """
-    from packaging.markers import Marker
-
-    environment = target.environment() | {"extra": ""}
-
-    @cache
-    def evaluate(marker: str) -> bool:
-        return Marker(marker).evaluate(environment)
-
-    def matches(marker: str, active: Collection[str]) -> bool:
-        if not marker:
-            return True
-
-        def decided(found: re.Match[str]) -> str:
-            holds = (found[2] in active) == (found[1] == "==")
-            return f"os_name {'==' if holds else '!='} 'posix'"
-
-        return evaluate(CONFLICT_EXTRA.sub(decided, marker))
-
-    return matches
+def check_supported(lock: LockFile, matches: Matcher, target: Target) -> None:
+    """Raise ProjectError if the lock was made for other platforms (``[tool.uv] environments``)."""
+    markers = lock.supported_markers
+    if markers and not any(matches(marker, ()) for marker in markers):
+        raise ProjectError(
+            f"it does not cover {target.sys_platform} on {target.platform_machine} with Python "
+            f"{target.python}, only: {' or '.join(markers)}",
+            where="uv.lock, supported-markers",
+            hint="add the image's platform to [tool.uv] environments and run `uv lock`",
+        )
 
 
 def group_dependencies(
-    lock: LockFile, roots: Iterable[str], groups: Collection[str]
+    lock: LockFile, roots: Iterable[dict[str, Any]], groups: Collection[str]
 ) -> Iterator[dict[str, Any]]:
     """Return the dependencies of the chosen groups, of a root or of the workspace itself."""
-    for name in roots:
-        table = lock_package(lock, {"name": name})
+    for table in roots:
+        # uv writes the first key and reads both.
+        own = table.get("dev-dependencies", table.get("dependency-groups", {}))
         for group in groups:
-            # The key was "dev-dependencies" from the start; "dependency-groups" is only read.
-            tables = table.get("dev-dependencies", table.get("dependency-groups", {}))
-            yield from tables.get(group, [])
+            yield from own.get(group, [])
     for group in groups:
-        yield from lock.manifest.get("dependency-groups", {}).get(group, [])
+        # Requirements of a workspace without a project have "extras" where packages have "extra".
+        for entry in lock.manifest.get("dependency-groups", {}).get(group, []):
+            yield {key: entry[key] for key in ("name", "marker") if key in entry} | {
+                "extra": entry.get("extras", [])
+            }
 
 
 def walk(
@@ -292,7 +206,7 @@ def walk(
         if not matches(dependency.get("marker", ""), active | keys if keys else active):
             return None
         active.update(keys)
-        table = lock_package(lock, dependency)
+        table = lock_package(lock, dependency, matches, active)
         for extra in ("", *map(normalize, extras)):
             if (id(table), extra) not in seen:
                 seen.add((id(table), extra))
@@ -309,10 +223,16 @@ def walk(
                 yield reached
 
 
-def lock_package(lock: LockFile, dependency: dict[str, Any]) -> dict[str, Any]:
+def lock_package(
+    lock: LockFile,
+    dependency: dict[str, Any],
+    matches: Matcher,
+    active: Collection[str] = (),
+) -> dict[str, Any]:
     """Return the package that a dependency means: by name, and version and source if it has them.
 
-    uv writes version and source only where the name alone is ambiguous.
+    uv writes version and source only where the name alone is ambiguous, and neither in the
+    requirements of a workspace without a project: there the packages' own markers decide.
     """
     candidates = [
         table
@@ -320,8 +240,11 @@ def lock_package(lock: LockFile, dependency: dict[str, Any]) -> dict[str, Any]:
         if all(dependency.get(key) in (None, table.get(key)) for key in ("version", "source"))
     ]
     if len(candidates) > 1:
-        # Requirements of a workspace without a project name no version; the forks decide.
-        candidates = [table for table in candidates if "resolution-markers" not in table]
+        candidates = [
+            table
+            for table in candidates
+            if any(matches(marker, active) for marker in table.get("resolution-markers", [""]))
+        ]
     if len(candidates) != 1:
         found = "is not in the lock" if not candidates else "is ambiguous in the lock"
         raise ProjectError(
@@ -335,8 +258,8 @@ def lock_package(lock: LockFile, dependency: dict[str, Any]) -> dict[str, Any]:
 def check_conflicts(lock: LockFile, active: Collection[str]) -> None:
     """Raise ProjectError naming each pair of active items that the project declares exclusive."""
     problems = []
-    for group in lock.conflicts:
-        together = [describe_conflict(key) for key in group if key in active]
+    for group in sorted(lock.conflicts, key=sorted):
+        together = [describe_conflict(key) for key in sorted(group) if key in active]
         if len(together) > 1:
             problems.append(
                 Problem(
@@ -346,7 +269,7 @@ def check_conflicts(lock: LockFile, active: Collection[str]) -> None:
                 )
             )
     if problems:
-        raise ProjectError(problems[0], *problems[1:])
+        raise ProjectError(*problems)
 
 
 def describe_conflict(key: str) -> str:
@@ -358,7 +281,7 @@ def describe_conflict(key: str) -> str:
 
 def to_package(table: dict[str, Any], target: Target) -> Package:
     """Describe a package of the lock as the target installs it."""
-    kind = next((kind for kind in SOURCE_KINDS if kind in table["source"]), "registry")
+    kind: SourceKind = next((kind for kind in SOURCE_KINDS if kind in table["source"]), "registry")
     source = PackageSource(kind, str(table["source"].get(kind, "")))
     wheel = best_wheel(table.get("wheels", []), target)
     file = wheel or table.get("sdist") or {}
@@ -370,27 +293,8 @@ def to_package(table: dict[str, Any], target: Target) -> Package:
         name=name,
         version=version,
         source=source,
-        size=cast("int | None", file.get("size")),
+        size=file.get("size"),
         identity=hashlib.sha256(text.encode()).hexdigest(),
         has_wheel=wheel is not None,
         hashed="hash" in file,
     )
-
-
-def best_wheel(wheels: list[dict[str, Any]], target: Target) -> dict[str, Any] | None:
-    """Return the wheel that an installer prefers on the target, None if none fits."""
-    ranks = target.tag_ranks()
-    ranked = []
-    for wheel in wheels:
-        filename = wheel.get("filename") or wheel.get("url") or wheel.get("path") or ""
-        filename = filename.split("#")[0].split("?")[0].rpartition("/")[2].removesuffix(".whl")
-        parts = filename.split("-")
-        if len(parts) < 5:
-            continue
-        build = int((re.match(r"\d+", parts[2]) or ["0"])[0]) if len(parts) > 5 else 0
-        pythons, abis, platforms = (part.split(".") for part in parts[-3:])
-        tags = (f"{p}-{a}-{s}" for p in pythons for a in abis for s in platforms)
-        rank = min((ranks[tag] for tag in tags if tag in ranks), default=None)
-        if rank is not None:
-            ranked.append((rank, -build, wheel))
-    return min(ranked, key=lambda entry: entry[:2])[2] if ranked else None

@@ -1,173 +1,200 @@
 """Whether uv.lock still says what pyproject.toml asks for, without starting uv.
 
 uv writes each local package's requirements into the lock (``[package.metadata]``: uv's
-``crates/uv-resolver/src/lock/mod.rs``, ``PackageMetadata``). They are compared by name, extras and
-specifiers. Where the two could differ for another reason (sources, dynamic metadata, overrides)
-nothing is said: a fresh lock must never be called out of date.
+``crates/uv-resolver/src/lock/mod.rs``, ``PackageMetadata``) and rewrites them on the way: names,
+specifiers and markers are normalised, ``[tool.uv.sources]`` replaces specifiers, extras become
+markers. Where the two sides could differ for another reason (dynamic metadata, sources that depend
+on a marker, what cannot be parsed) nothing is said: a fresh lock is never called stale.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from dockyard.lock import LockFile, normalize
+from dockyard.markers import same_outcome
+from dockyard.requirements import UNCERTAIN, Requirement, Sources, locked_requirement
 
-__all__ = ["differences"]
-
-Requirements = dict[str, set[tuple[frozenset[str], frozenset[str]]]]
+__all__ = ["Difference", "differences"]
 
 
-def differences(pyproject: dict[str, Any], lock: LockFile) -> list[str]:
-    """Name what pyproject.toml asks for and its lock does not say, or says and it does not ask.
+@dataclass(frozen=True)
+class Difference:
+    """One thing that pyproject.toml and its lock do not agree on; ``key`` is pyproject.toml's."""
 
-    Raises nothing: a requirement that cannot be parsed is uv's to report.
+    key: str
+    message: str
+
+
+def differences(
+    pyproject: dict[str, Any], lock: LockFile, root: dict[str, Any] | None = None
+) -> list[Difference]:
+    """Name what pyproject.toml asks for and the lock does not say, and the other way round.
+
+    ``pyproject`` is that of the project or of a workspace member; ``root`` that of the workspace,
+    whose ``[tool.uv.sources]`` hold for the members too. Raises nothing.
     """
-    project = pyproject.get("project", {})
-    table = lock.find(normalize(str(project.get("name", ""))))
-    metadata = (table or {}).get("metadata")
-    found = list(_python_difference(project, lock))
-    if table is None:
-        if project.get("name") and lock.packages:
-            found.append(f"it does not hold {project['name']}")
+    from packaging.requirements import InvalidRequirement
+    from packaging.specifiers import InvalidSpecifier
+
+    project = pyproject.get("project")
+    if not isinstance(project, dict) or "name" not in project:
+        return []
+    try:
+        name = normalize(str(project["name"]))
+        if name not in lock.packages:
+            return [Difference("[project] name", f"it does not hold {project['name']}")]
+        table = lock.find(name)
+        if table is None:
+            return []
+        found = list(_python_differences(project, lock))
+        metadata = table.get("metadata", {})
+        if metadata or not table.get("dependencies"):
+            found += _project_differences(pyproject, name, metadata, lock, root or pyproject)
+            found += _group_differences(pyproject, metadata, lock, root or pyproject)
         return found
-    if not isinstance(metadata, dict):
-        # uv leaves the metadata out where there is nothing to require.
-        metadata = {}
-    dynamic = project.get("dynamic", [])
-    if "dependencies" not in dynamic:
-        asked = _requirements(project.get("dependencies", []))
-        locked = _locked(one for one in metadata.get("requires-dist", []) if not _extra_of(one))
-        found += _compare(asked, locked, "dependencies")
-    if "optional-dependencies" not in dynamic:
-        asked_extras = {
-            normalize(name): _requirements(values)
-            for name, values in project.get("optional-dependencies", {}).items()
-        }
-        for extra, asked in asked_extras.items():
-            locked = _locked(
-                one for one in metadata.get("requires-dist", []) if _extra_of(one) == extra
-            )
-            found += _compare(asked, locked, f"extra {extra}")
-    groups = metadata.get("requires-dev", {})
-    for name, values in _groups(pyproject).items():
-        if values is not None and (groups or lock.revision):
-            found += _compare(_requirements(values), _locked(groups.get(name, [])), f"group {name}")
-    return found
+    except (InvalidRequirement, InvalidSpecifier, AttributeError, TypeError, ValueError):
+        # Malformed: uv's to report, with its own words.
+        return []
 
 
-def _python_difference(project: dict[str, Any], lock: LockFile) -> Iterator[str]:
+def _python_differences(project: dict[str, Any], lock: LockFile) -> Iterator[Difference]:
     asked = project.get("requires-python")
     # A workspace's lock holds the intersection of its members' ranges.
-    if asked and lock.requires_python and len(lock.members) < 2:
-        from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    if not asked or not lock.requires_python or len(lock.members) > 1:
+        return
+    from packaging.specifiers import SpecifierSet
 
-        try:
-            if _specifiers(SpecifierSet(str(asked))) != _specifiers(
-                SpecifierSet(lock.requires_python)
-            ):
-                yield f"requires-python is {asked}, the lock's is {lock.requires_python}"
-        except InvalidSpecifier:
-            return
-
-
-def _specifiers(specifiers: Iterable[Any]) -> frozenset[str]:
-    """Normalise a specifier set: uv and PEP 440 write one version in several ways."""
-    from packaging.version import InvalidVersion, Version
-
-    texts = set()
-    for one in specifiers:
-        version = one.version.removesuffix(".*")
-        star = ".*" if one.version.endswith(".*") else ""
-        try:
-            release = Version(version)
-            # Trailing zeros mean nothing but in ~= and prefix matches.
-            plain = not star and one.operator not in ("~=", "===")
-            version = _without_zeros(str(release)) if plain else str(release)
-        except InvalidVersion:
-            pass
-        texts.add(f"{one.operator}{version}{star}")
-    return frozenset(texts)
+    one, other = SpecifierSet(str(asked)), SpecifierSet(lock.requires_python)
+    versions = [f"3.{minor}.{patch}" for minor in range(30) for patch in (0, 1, 5, 99)]
+    for text in re.findall(r"\d+\.\d+(?:\.\d+)?", f"{one},{other}"):
+        major, minor, patch = (*map(int, text.split(".")), 0)[:3]
+        versions += [f"{major}.{minor}.{max(0, patch + step)}" for step in (-1, 0, 1)]
+    if set(one.filter(versions, True)) != set(other.filter(versions, True)):
+        yield Difference(
+            "[project] requires-python", f"it was made for Python {other}, not for {asked}"
+        )
 
 
-def _without_zeros(version: str) -> str:
-    while version.endswith(".0"):
-        version = version[:-2]
-    return version
+def _project_differences(
+    pyproject: dict[str, Any],
+    name: str,
+    metadata: dict[str, Any],
+    lock: LockFile,
+    root: dict[str, Any],
+) -> Iterator[Difference]:
+    project = pyproject["project"]
+    dynamic = project.get("dynamic", [])
+    if "dependencies" in dynamic or "optional-dependencies" in dynamic:
+        return
+    sources = Sources(pyproject, root)
+    asked = [
+        sources.asked(text, "[project] dependencies") for text in project.get("dependencies", [])
+    ]
+    extras = {
+        normalize(extra): texts for extra, texts in project.get("optional-dependencies", {}).items()
+    }
+    for extra, texts in extras.items():
+        key = f"[project.optional-dependencies] {extra}"
+        asked += [sources.asked(text, key, extra) for text in texts]
+    if "version" in dynamic and any(one.name == name for one in asked):
+        return  # uv writes references of such a project to its own extras out in full
+    locked = [
+        locked_requirement(entry, "[project] dependencies")
+        for entry in metadata.get("requires-dist", [])
+    ]
+    found = list(_compare(asked, locked, lock.requires_python))
+    yield from found
+    provided = metadata.get("provides-extras")
+    if provided is not None and not found:
+        provided = set(map(normalize, provided))
+        for extra in sorted(extras.keys() ^ provided):
+            change = "was added" if extra in extras else "was removed"
+            yield Difference("[project.optional-dependencies]", f"extra {extra} {change}")
 
 
-def _requirements(texts: Iterable[Any]) -> Requirements:
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    found: Requirements = {}
-    for text in texts:
-        try:
-            requirement = Requirement(str(text))
-        except InvalidRequirement:
+def _group_differences(
+    pyproject: dict[str, Any], metadata: dict[str, Any], lock: LockFile, root: dict[str, Any]
+) -> Iterator[Difference]:
+    settings = pyproject.get("tool", {}).get("uv", {})
+    sources = Sources(pyproject, root)
+    # A group's own requires-python goes into the markers of its requirements.
+    narrowed = bool(settings.get("dependency-groups"))
+    locked_groups = metadata.get("requires-dev", metadata.get("dependency-groups", {}))
+    groups = _groups(pyproject)
+    for group in sorted(groups.keys() | locked_groups.keys()):
+        key = f"[dependency-groups] {group}"
+        asked = [sources.asked(text, key) for text in groups.get(group, [])]
+        locked = [locked_requirement(entry, key) for entry in locked_groups.get(group, [])]
+        if narrowed and {one.name for one in asked} == {one.name for one in locked}:
             continue
-        extras = frozenset(map(normalize, requirement.extras))
-        specifiers = frozenset() if requirement.url else _specifiers(requirement.specifier)
-        found.setdefault(normalize(requirement.name), set()).add((extras, specifiers))
-    return found
+        yield from _compare(asked, locked, lock.requires_python)
 
 
-def _locked(entries: Iterable[dict[str, Any]]) -> Requirements:
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+def _groups(pyproject: dict[str, Any]) -> dict[str, list[str]]:
+    """Return each dependency group's requirements, ``include-group`` followed (PEP 735).
 
-    found: Requirements = {}
-    for entry in entries:
-        try:
-            specifiers = _specifiers(SpecifierSet(str(entry.get("specifier", ""))))
-        except InvalidSpecifier:
-            specifiers = frozenset()
-        extras = frozenset(map(normalize, entry.get("extras", [])))
-        found.setdefault(normalize(str(entry.get("name", ""))), set()).add((extras, specifiers))
-    return found
-
-
-def _extra_of(entry: dict[str, Any]) -> str | None:
-    """Read the extra that a locked requirement belongs to, which uv appends to its marker."""
-    import re
-
-    match = re.search(r"extra == '([^']+)'", str(entry.get("marker", "")))
-    return normalize(match[1]) if match else None
-
-
-def _groups(pyproject: dict[str, Any]) -> dict[str, list[Any] | None]:
-    """Return each dependency group's requirements, includes followed; None where one is broken."""
+    Raises ValueError where a group is missing or includes itself.
+    """
     tables = {
-        normalize(name): values for name, values in pyproject.get("dependency-groups", {}).items()
+        normalize(name): entries for name, entries in pyproject.get("dependency-groups", {}).items()
     }
 
-    def flat(name: str, seen: tuple[str, ...]) -> list[Any] | None:
-        if name in seen or name not in tables:
-            return None
-        texts: list[Any] = []
+    def flat(name: str, above: tuple[str, ...]) -> Iterator[str]:
+        if name in above or name not in tables:
+            raise ValueError(name)
         for entry in tables[name]:
             if isinstance(entry, str):
-                texts.append(entry)
-            elif isinstance(entry, dict) and "include-group" in entry:
-                included = flat(normalize(str(entry["include-group"])), (*seen, name))
-                if included is None:
-                    return None
-                texts += included
-        return texts
+                yield entry
+            else:
+                yield from flat(normalize(entry["include-group"]), (*above, name))
 
-    found = {name: flat(name, ()) for name in tables}
-    legacy = pyproject.get("tool", {}).get("uv", {}).get("dev-dependencies")
-    if legacy is not None:
-        own = found.get("dev", [])
-        found["dev"] = None if own is None else [*own, *legacy]
+    found = {name: list(flat(name, ())) for name in tables}
+    legacy = pyproject.get("tool", {}).get("uv", {}).get("dev-dependencies", [])
+    if legacy:
+        found["dev"] = [*found.get("dev", []), *legacy]
     return found
 
 
-def _compare(asked: Requirements, locked: Requirements, where: str) -> list[str]:
-    found = [f"{name} was added to the {where}" for name in sorted(asked.keys() - locked.keys())]
-    found += [
-        f"{name} was removed from the {where}" for name in sorted(locked.keys() - asked.keys())
-    ]
-    for name in sorted(asked.keys() & locked.keys()):
-        # uv may merge or split what one name is asked for under several markers.
-        if len(asked[name]) == len(locked[name]) == 1 and asked[name] != locked[name]:
-            found.append(f"{name} is asked for differently in the {where}")
-    return found
+def _compare(
+    asked: list[Requirement], locked: list[Requirement], requires_python: str
+) -> Iterator[Difference]:
+    names = sorted({one.name for one in (*asked, *locked)})
+    for name in names:
+        mine = [one for one in asked if one.name == name]
+        theirs = [one for one in locked if one.name == name]
+        if mine and theirs and UNCERTAIN in {one.source for one in mine}:
+            continue
+        kinds = {one.what for one in (*mine, *theirs)}
+        differing = {
+            what
+            for what in kinds
+            if not same_outcome(
+                [one.marker for one in mine if one.what == what],
+                [one.marker for one in theirs if one.what == what],
+                requires_python,
+            )
+        }
+        if differing:
+            yield _describe(
+                [one for one in mine if one.what in differing],
+                [one for one in theirs if one.what in differing],
+            )
+
+
+def _describe(mine: list[Requirement], theirs: list[Requirement]) -> Difference:
+    wanted, has = (_texts(one.text for one in side) for side in (mine, theirs))
+    if not theirs:
+        return Difference(mine[0].key, f"{wanted} was added")
+    if not mine:
+        return Difference(theirs[0].key, f"{has} was removed")
+    if wanted == has:
+        return Difference(mine[0].key, f"{wanted} is asked for under other conditions")
+    return Difference(mine[0].key, f"{wanted} is asked for, the lock was made for {has}")
+
+
+def _texts(texts: Iterable[str]) -> str:
+    return " and ".join(f"`{text}`" for text in dict.fromkeys(texts))

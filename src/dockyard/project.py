@@ -10,12 +10,21 @@ import difflib
 import hashlib
 import tomllib
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dockyard.errors import Problem, ProjectError
-from dockyard.lock import LockFile, Package, PackageSource, Target, normalize, parse_lock, resolve
+from dockyard.lock import (
+    LockFile,
+    Package,
+    PackageSource,
+    conflict_key,
+    normalize,
+    parse_lock,
+    resolve,
+)
+from dockyard.target import Target
 
 __all__ = [
     "Package",
@@ -72,55 +81,39 @@ def read_project(
     Raises ProjectError: a file is missing or malformed; the lock is out of date; an extra or group
     does not exist; two that conflict are chosen.
     """
+    path = directory / "pyproject.toml"
     pyproject, _ = _read_toml(
-        directory / "pyproject.toml",
+        path,
         ProjectError(
             "there is no pyproject.toml",
             where=str(directory),
             hint="`uv init` makes one; set DOCKYARD_PROJECT if the project is in another folder",
         ),
     )
-    data, content = _read_toml(
-        directory / "uv.lock",
-        ProjectError(
-            "there is no uv.lock",
-            where=str(directory),
-            hint="run `uv lock`, and commit the file",
-        ),
-    )
+    project = _project_table(pyproject, path)
+    data, content = _read_toml(directory / "uv.lock", _no_lock(directory))
     lock = parse_lock(data, str(directory / "uv.lock"))
-    project = pyproject.get("project", {})
-    members = _member_files(directory, lock)
-    files = [directory / "pyproject.toml", directory / "uv.lock", *members]
-    tables = {directory / "pyproject.toml": pyproject}
-    for path in members:
-        tables[path], _ = _read_toml(
-            path,
+    tables = {path: pyproject}
+    for member in _member_files(directory, lock):
+        tables[member], _ = _read_toml(
+            member,
             ProjectError(
                 "the lock names this workspace member, which is not there",
-                where=str(path),
+                where=str(member),
                 hint="run `uv lock`",
             ),
         )
-    from dockyard.lock_freshness import differences
-
-    stale = [
-        Problem(
-            f"uv.lock is out of date: {difference}",
-            where=str(path),
-            hint="run `uv lock`, and commit the file",
-        )
-        for path, table in tables.items()
-        for difference in differences(table, lock)
-    ]
-    if stale:
-        raise ProjectError(*stale)
-    name = normalize(str(project["name"])) if "name" in project else ""
-    chosen_extras = tuple(map(normalize, extras))
-    chosen_groups = tuple(map(normalize, groups))
-    _check_chosen(pyproject, lock, chosen_extras, chosen_groups, directory)
+    _check_fresh(tables, pyproject, lock)
+    _check_python(lock, target, path)
+    name = normalize(str(project.get("name", "")))
     # A workspace root without a project of its own stands for all of its members.
     roots = [name] if name else list(map(normalize, lock.members))
+    chosen_extras = tuple(dict.fromkeys(map(normalize, extras)))
+    chosen_groups = tuple(dict.fromkeys(map(normalize, groups)))
+    _check_chosen(pyproject, lock, roots, chosen_extras, chosen_groups, path)
+    declared = pyproject.get("tool", {}).get("uv", {}).get("conflicts", [])
+    conflicts = {frozenset(conflict_key(item, name) for item in group) for group in declared}
+    lock = replace(lock, conflicts=lock.conflicts | conflicts)
     return ProjectFacts(
         name=name or directory.resolve().name.lower(),
         version=str(project.get("version", "") or _locked_version(lock, name)),
@@ -130,8 +123,70 @@ def read_project(
         groups=chosen_groups,
         packages=resolve(lock, roots, extras=chosen_extras, groups=chosen_groups, target=target),
         lock_digest=hashlib.sha256(content).hexdigest(),
-        files=tuple(files),
+        files=(path, directory / "uv.lock", *(member for member in tables if member != path)),
     )
+
+
+def _project_table(pyproject: dict[str, Any], path: Path) -> dict[str, Any]:
+    project = pyproject.get("project")
+    if project is None and "workspace" in pyproject.get("tool", {}).get("uv", {}):
+        return {}
+    if not isinstance(project, dict) or not isinstance(project.get("name"), str):
+        raise ProjectError(
+            "there is no [project] table with a name (PEP 621)",
+            where=f"{path}, [project] name",
+            hint="Dockyard builds projects that uv manages: `uv init` writes that table",
+        )
+    return project
+
+
+def _no_lock(directory: Path) -> ProjectError:
+    for parent in directory.resolve().parents:
+        if (parent / "uv.lock").is_file():
+            return ProjectError(
+                f"there is no uv.lock, but {parent} has one",
+                where=str(directory),
+                hint="a workspace is built from its root: point DOCKYARD_PROJECT there",
+            )
+    return ProjectError(
+        "there is no uv.lock", where=str(directory), hint="run `uv lock`, and commit the file"
+    )
+
+
+def _check_fresh(tables: dict[Path, dict[str, Any]], root: dict[str, Any], lock: LockFile) -> None:
+    from dockyard.lock_freshness import differences
+
+    stale = [
+        Problem(
+            f"uv.lock is out of date: {difference.message}",
+            where=f"{path}, {difference.key}",
+            hint="run `uv lock`, and commit the file",
+        )
+        for path, table in tables.items()
+        for difference in differences(table, lock, root)
+    ]
+    if stale:
+        raise ProjectError(*stale)
+
+
+def _check_python(lock: LockFile, target: Target, path: Path) -> None:
+    """Raise ProjectError if no Python that the target can mean is one that the project allows."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    if target.python.count(".") >= 2:
+        versions = [target.python]
+    else:
+        versions = [f"{target.python}.{patch}" for patch in range(100)]
+    try:
+        allowed = SpecifierSet(lock.requires_python)
+    except InvalidSpecifier:
+        return
+    if not any(allowed.contains(version, prereleases=True) for version in versions):
+        raise ProjectError(
+            f"the image's Python {target.python} is not one that the lock is for: {allowed}",
+            where=f"{path}, [project] requires-python",
+            hint="choose another DOCKYARD_PYTHON_IMAGE, or widen requires-python and run `uv lock`",
+        )
 
 
 def _locked_version(lock: LockFile, name: str) -> str:
@@ -150,58 +205,85 @@ def _member_files(directory: Path, lock: LockFile) -> list[Path]:
     return found
 
 
-def _unknown(kind: str, name: str, known: Collection[str], where: str) -> Problem:
+def _unknown(kind: str, name: str, known: Collection[str], path: Path) -> Problem:
     existing = ", ".join(sorted(known)) or "none"
     nearest = difflib.get_close_matches(name, known, 1)
     advice = f"did you mean {nearest[0]}?" if nearest else f"choose among: {existing}"
-    plural = f"{kind}s"
+    table = {"extra": "[project.optional-dependencies]", "group": "[dependency-groups]"}[kind]
     return Problem(
-        f"there is no {kind} {name}; the project's {plural} are: {existing}",
-        where=where,
-        hint=f"DOCKYARD_{plural.upper()}: {advice}",
+        f"there is no {kind} {name}; the project's {kind}s are: {existing}",
+        where=f"{path}, {table}",
+        hint=f"DOCKYARD_{kind.upper()}S: {advice}",
     )
 
 
 def _check_chosen(
     pyproject: dict[str, Any],
     lock: LockFile,
+    roots: Iterable[str],
     extras: Iterable[str],
     groups: Iterable[str],
-    directory: Path,
+    path: Path,
 ) -> None:
-    project = pyproject.get("project", {})
-    name = normalize(str(project.get("name", "")))
-    table = lock.find(name) or {}
-    known_extras = {normalize(one) for one in project.get("optional-dependencies", {})}
-    known_extras |= {normalize(one) for one in table.get("optional-dependencies", {})}
-    known_groups = {normalize(one) for one in pyproject.get("dependency-groups", {})}
-    known_groups |= {normalize(one) for one in table.get("dev-dependencies", {})}
-    known_groups |= {normalize(one) for one in lock.manifest.get("dependency-groups", {})}
+    # The lock leaves out what is empty, pyproject.toml what a build backend adds.
+    known_extras = set(pyproject.get("project", {}).get("optional-dependencies", {}))
+    known_groups = {*pyproject.get("dependency-groups", {})}
+    known_groups |= {*lock.manifest.get("dependency-groups", {})}
     if "dev-dependencies" in pyproject.get("tool", {}).get("uv", {}):
         known_groups.add("dev")
-    where = str(directory / "pyproject.toml")
-    problems = [_unknown("extra", one, known_extras, where) for one in extras if one not in known_extras]
-    problems += [_unknown("group", one, known_groups, where) for one in groups if one not in known_groups]
+    for root in roots:
+        table = lock.find(root) or {}
+        known_extras |= {*table.get("optional-dependencies", {})}
+        known_groups |= {*table.get("dev-dependencies", {})}
+    known_extras = set(map(normalize, known_extras))
+    known_groups = set(map(normalize, known_groups))
+    problems = [
+        _unknown(kind, name, known, path)
+        for kind, chosen, known in (
+            ("extra", extras, known_extras),
+            ("group", groups, known_groups),
+        )
+        for name in chosen
+        if name not in known
+    ]
     if problems:
         raise ProjectError(*problems)
 
 
 def check_copy_paths(directory: Path, paths: Sequence[str]) -> None:
-    """Raise ProjectError naming every path to copy that does not exist, and the nearest that does."""
+    """Check that each path to copy is in the folder; one with a wildcard is Docker's to check.
+
+    Raises ProjectError naming every one that is not, and the nearest that is.
+    """
     problems = []
     for path in paths:
-        if (directory / path).exists() or any(sign in path for sign in "*?["):
+        relative = Path(path.lstrip("/"))
+        if any(sign in path for sign in "*?["):
             continue
-        parent = (directory / path).parent
-        siblings = [one.name for one in parent.iterdir()] if parent.is_dir() else []
-        nearest = difflib.get_close_matches(Path(path).name, siblings, 1)
-        advice = f"did you mean {Path(path).parent / nearest[0]}? " if nearest else ""
+        if ".." in relative.parts:
+            message, hint = "is outside the build context", "only what is below can be copied"
+        elif not (directory / relative).exists():
+            message, hint = "is not there", _nearest(directory, relative)
+        else:
+            continue
         problems.append(
             Problem(
-                f"the path to copy {path} is not there",
+                f"the path to copy {path} {message}",
                 where=str(directory),
-                hint=f"{advice}DOCKYARD_COPY_PATHS lists what the image gets",
+                hint=f"DOCKYARD_COPY_PATHS: {hint}",
             )
         )
     if problems:
         raise ProjectError(*problems)
+
+
+def _nearest(directory: Path, missing: Path) -> str:
+    """Describe the existing path that a missing one most likely stands for."""
+    parent = next(one for one in missing.parents if (directory / one).is_dir())
+    wanted = missing.parts[len(parent.parts)]
+    siblings = sorted(one.name for one in (directory / parent).iterdir())
+    if close := difflib.get_close_matches(wanted, siblings, 1):
+        return f"did you mean {(parent / close[0]).as_posix()}?"
+    shown = ", ".join(name for name in siblings if not name.startswith("."))
+    place = "the folder" if parent == Path() else parent.as_posix()
+    return f"{place} has {shown or 'nothing'}"

@@ -4,9 +4,9 @@ Run by hand, with uv and git on PATH and PyPI reachable::
 
     python tests/data/projects/regenerate.py [--lock] [shape ...]
 
-Without ``--lock`` the stored locks are kept and only ``expected-<case>.txt`` is written: one file for
-each case of ``cases.json``, the output of ``uv export --frozen`` without workspace members, default
-groups and hashes. Its lines keep their markers; the tests evaluate them for a target.
+Without ``--lock`` the stored locks are kept and only ``expected-<case>.txt`` is written: one file
+for each case of ``cases.json``, the output of ``uv export --frozen`` without workspace members,
+default groups and hashes. Its lines keep their markers; the tests evaluate them for a target.
 
 Two hosts that do not exist are played by this script while it locks: ``https://git.example`` (git
 repositories made here, reached through git's ``insteadOf``) and ``https://wheels.example`` (package
@@ -110,7 +110,7 @@ def make_indexes(folder: Path) -> None:
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's
         pass
 
 

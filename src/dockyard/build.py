@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from dockyard import process
-from dockyard.definition import secret_environment
+from dockyard.definition import build_environment, secret_environment
 from dockyard.errors import DockyardError
 from dockyard.preparation import BuildOptions, Prepared, prepare
 from dockyard.settings import redactor
@@ -71,12 +71,12 @@ def build(
     started, clock = datetime.now(UTC), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
         metadata_file = Path(folder) / "metadata.json"
-        child = process.follow(
+        with process.follow(
             prepared.definition.arguments(str(metadata_file)),
-            environment={**environment, **secret_environment(settings)},
+            environment=build_environment(settings, environment),
             directory=settings.root,
-        )
-        trace, status, interrupted = _follow(child, prepared, environment, stream)
+        ) as child:
+            trace, status, interrupted = _follow(child, prepared, environment, stream)
         metadata = _read_metadata(metadata_file)
     seconds = time.monotonic() - clock
     result = _result(prepared, trace, status, interrupted, metadata, started, seconds, state)
@@ -87,7 +87,7 @@ def build(
 def _follow(
     child: process.Following, prepared: Prepared, environment: Mapping[str, str], stream: TextIO
 ) -> tuple[BuildTrace, int, bool]:
-    """Read the build's progress to its end, showing it; the child never outlives this call."""
+    """Read the build's progress to its end, showing it: the trace, exit status, interrupted."""
     status, interrupted = -1, False
     # From here on the child runs, and what is imported costs no time of its own.
     from dockyard.trace import TraceReader
@@ -99,19 +99,13 @@ def _follow(
 
         display = choose_display(stream, environment, progress=prepared.settings.progress)
         display.begin(_title(prepared))
-
-        def tick() -> None:
-            assert display is not None
-            display.update(reader, time.monotonic())
-
-        for line in child.lines(tick):
+        shown = display
+        for line in child.lines(lambda: shown.update(reader, time.monotonic())):
             reader.feed(line)
         status = child.wait()
     except KeyboardInterrupt:
         interrupted = True
-    finally:
-        if status == -1:
-            child.stop()
+        status = child.stop()
     trace = reader.trace()
     if display is not None:
         display.end(trace, failed=interrupted or status != 0)

@@ -21,9 +21,7 @@ class BuilderChoice:
     reason: str
 
 
-def choose_builder(
-    settings: Settings, engine: EngineFacts, *, push: bool = False
-) -> BuilderChoice:
+def choose_builder(settings: Settings, engine: EngineFacts, *, push: bool = False) -> BuilderChoice:
     """Pick the builder: the one that is named, else what is fastest for the outcome."""
     if settings.builder != "auto":
         driver = settings.driver if settings.driver != "auto" else "docker"
@@ -48,8 +46,13 @@ def output_for(
     *,
     push: bool = False,
     load: bool = True,
+    epoch: int | None = None,
 ) -> str:
     """Render buildx's ``--output`` for what is to come of the build.
+
+    ``epoch``, in seconds since 1970, dates the image. It is the exporter's and not the build
+    argument ``SOURCE_DATE_EPOCH``, which is part of WORKDIR's cache key: that would run again, on
+    the base image, at every commit.
 
     Exporter attributes: BuildKit ``exporter/containerimage/exptypes/keys.go``. The ``docker``
     driver's ``image`` exporter writes into the engine's own containerd store; ``docker`` (the
@@ -58,12 +61,15 @@ def output_for(
     compression = f"compression={settings.compression}"
     if settings.compression in ("zstd", "gzip", "estargz"):
         compression += f",compression-level={settings.compression_level}"
+    dated = [f"source-date-epoch={epoch}"] if epoch is not None else []
     into_store = choice.driver == "docker" and engine.containerd_store
     if push or into_store:
-        parts = ["type=image", compression, "oci-mediatypes=true"]
+        parts = ["type=image", compression, "oci-mediatypes=true", *dated]
         if into_store:
             parts.append("unpack=true")
         if push:
             parts.append("push=true")
         return ",".join(parts)
-    return "type=docker" if load else "type=cacheonly"
+    if not load:
+        return "type=cacheonly"
+    return ",".join(["type=docker", *(dated if choice.driver != "docker" else [])])

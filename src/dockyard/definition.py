@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dockyard.revision import Revision
     from dockyard.settings import Settings
 
-__all__ = ["BuildDefinition", "BuildSecret", "build_tags", "define", "secret_environment"]
+__all__ = [
+    "BuildDefinition",
+    "BuildSecret",
+    "build_environment",
+    "build_tags",
+    "define",
+    "image_epoch",
+    "secret_environment",
+]
 
-UV_ENVIRONMENT_SECRET = "uv-environment"
-CA_FILE_SECRET = "ca-file"
+UV_ENVIRONMENT_SECRET = "uv-environment"  # noqa: S105 - its id
+CA_FILE_SECRET = "ca-file"  # noqa: S105 - its id
 # The variable that carries the package index settings from us to buildx, and nowhere else.
 UV_ENVIRONMENT_VARIABLE = "BUILD_SECRET_UV_ENVIRONMENT"
 
@@ -116,7 +125,7 @@ def _relative_to(path: str, context: str) -> str:
     """Bake looks for a Dockerfile below the context, where ``--file`` is relative to the caller."""
     import os.path
 
-    return path if os.path.isabs(path) else os.path.relpath(path, context)
+    return path if Path(path).is_absolute() else os.path.relpath(path, context)
 
 
 def build_tags(settings: Settings, image: str, version: str, revision: Revision) -> tuple[str, ...]:
@@ -138,6 +147,13 @@ def created(source_date_epoch: int | None) -> str:
     return datetime.fromtimestamp(source_date_epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def image_epoch(settings: Settings, revision: Revision) -> int | None:
+    """Date the image, in seconds since 1970: SOURCE_DATE_EPOCH, else the commit's time."""
+    if settings.source_date_epoch is not None:
+        return settings.source_date_epoch
+    return revision.time
+
+
 def define(
     settings: Settings,
     *,
@@ -156,20 +172,15 @@ def define(
     ``base_images`` maps the Dockerfile's arguments (``PYTHON_IMAGE``, ``UV_IMAGE``) to references
     that resolve here; ``output`` is buildx's output without names.
     """
-    epoch = settings.source_date_epoch
-    if epoch is None:
-        epoch = revision.time
     arguments: list[tuple[str, str]] = list(base_images.items())
     arguments += [
         ("EXTRAS", " ".join(settings.extras)),
         ("DEPENDENCY_GROUPS", " ".join(settings.groups)),
-        ("IMAGE_CREATED", created(epoch)),
+        ("IMAGE_CREATED", created(image_epoch(settings, revision))),
         ("IMAGE_REVISION", (revision.commit or "") + ("-dirty" if revision.dirty else "")),
         ("IMAGE_SOURCE", revision.source or ""),
         ("IMAGE_VERSION", version),
     ]
-    if epoch is not None:
-        arguments.append(("SOURCE_DATE_EPOCH", str(epoch)))
     secrets = []
     if settings.package_environment():
         secrets.append(BuildSecret(UV_ENVIRONMENT_SECRET, variable=UV_ENVIRONMENT_VARIABLE))
@@ -189,6 +200,16 @@ def define(
         cache_from=cache_from,
         cache_to=cache_to,
     )
+
+
+def build_environment(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return buildx's environment: ours, the secrets, and what keeps builds alike.
+
+    buildx would pass SOURCE_DATE_EPOCH on as a build argument (see :func:`builders.output_for`),
+    and look for a provenance attestation that we don't make.
+    """
+    kept = {name: value for name, value in environment.items() if name != "SOURCE_DATE_EPOCH"}
+    return {**kept, "BUILDX_METADATA_PROVENANCE": "disabled", **secret_environment(settings)}
 
 
 def secret_environment(settings: Settings) -> dict[str, str]:

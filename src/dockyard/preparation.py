@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dockyard.base_images import BaseImage, ImageOrigin, normalise, resolve_base_images
 from dockyard.builders import BuilderChoice, choose_builder, output_for
-from dockyard.definition import BuildDefinition, define
+from dockyard.definition import BuildDefinition, define, image_epoch
 from dockyard.dockerfile import (
     DockerfileState,
     dockerfile_state,
@@ -232,17 +232,16 @@ def prepare(
             where="DOCKYARD_REGISTRY",
             hint="set it to a registry and prefix, such as ghcr.io/acme",
         )
+    engine: EngineFacts | None = None
     try:
-        engine: EngineFacts | None = engine_facts(state, environment, fresh=fresh)
+        engine = engine_facts(state, environment, fresh=fresh)
+        engine_note = _store_note(engine)
     except EngineError as error:
         if not show_only:
             raise
-        engine = None
-        engine_note: tuple[str, ...] = (f"shown without an engine: {error.problems[0].message}",)
-    else:
-        engine_note = _store_note(engine)
-    check_copy_paths(settings.root / settings.project, settings.copy_paths)
+        engine_note = (f"shown without an engine: {error.problems[0].message}",)
     facts = _Facts(settings, state, engine.architecture if engine else "amd64")
+    check_copy_paths(settings.root / settings.project, settings.copy_paths)
     plan, notes = _settle_dockerfile(settings, facts, state, write=not show_only)
     wanted = {"PYTHON_IMAGE": settings.python_image, "UV_IMAGE": settings.uv_image}
     base_images = _base_images(wanted, settings, state, engine, fresh=fresh, lenient=show_only)
@@ -262,7 +261,14 @@ def prepare(
         revision=answer,
         base_images={image.argument: image.resolved for image in base_images},
         builder=choice.name,
-        output=output_for(settings, assumed, choice, push=options.push, load=options.load),
+        output=output_for(
+            settings,
+            assumed,
+            choice,
+            push=options.push,
+            load=options.load,
+            epoch=image_epoch(settings, answer),
+        ),
         no_cache=options.no_cache,
     )
     return Prepared(

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from dockyard.definition import BuildDefinition, build_tags, created, define, secret_environment
+from dockyard.definition import (
+    BuildDefinition,
+    build_environment,
+    build_tags,
+    created,
+    define,
+    image_epoch,
+    secret_environment,
+)
 from dockyard.revision import Revision
 from support.settings import make_settings
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def defined(**values: object) -> BuildDefinition:
+def defined(**values: Any) -> BuildDefinition:
     return define(
         make_settings(**values),
         image="service",
@@ -44,7 +54,6 @@ def test_arguments_hold_everything_once() -> None:
         f"IMAGE_REVISION={COMMIT}",
         "IMAGE_SOURCE=https://example.com/service",
         "IMAGE_VERSION=1.2.0",
-        "SOURCE_DATE_EPOCH=1700000000",
     ]
     assert "--provenance=false" in arguments
     assert "--no-cache" not in arguments
@@ -60,7 +69,14 @@ def test_host_network_is_allowed_where_it_is_asked_for() -> None:
 def test_the_setting_beats_the_commits_time() -> None:
     definition = defined(source_date_epoch=0)
     assert ("IMAGE_CREATED", "1970-01-01T00:00:00Z") in definition.build_arguments
-    assert ("SOURCE_DATE_EPOCH", "0") in definition.build_arguments
+    assert image_epoch(make_settings(source_date_epoch=0), Revision(time=5)) == 0
+    assert image_epoch(make_settings(), Revision(time=5)) == 5
+    assert image_epoch(make_settings(), Revision()) is None
+
+
+def test_buildx_never_sees_the_epoch_variable() -> None:
+    environment = build_environment(make_settings(), {"SOURCE_DATE_EPOCH": "1", "HOME": "/root"})
+    assert environment == {"HOME": "/root", "BUILDX_METADATA_PROVENANCE": "disabled"}
 
 
 def test_secrets_are_named_and_never_held() -> None:
@@ -78,9 +94,7 @@ def test_secrets_are_named_and_never_held() -> None:
         output="type=docker",
     )
     arguments = definition.arguments()
-    assert option(arguments, "--secret") == [
-        "id=uv-environment,env=BUILD_SECRET_UV_ENVIRONMENT"
-    ]
+    assert option(arguments, "--secret") == ["id=uv-environment,env=BUILD_SECRET_UV_ENVIRONMENT"]
     assert "hunter2" not in repr(definition)
     assert "hunter2" not in " ".join(arguments)
     assert "hunter2" not in str(definition.bake())

@@ -45,10 +45,27 @@ def test_the_old_image_store_is_told_apart() -> None:
     [
         ({**INFO, "ServerVersion": "20.10.24"}, "0.29", EngineError, "23.0 or newer"),
         (INFO, "0.14.1", BuilderError, "0.15 or newer"),
-        ({"ServerErrors": ["Cannot connect to the Docker daemon at unix:///var/run/docker.sock. "
-                           "Is the docker daemon running?"]}, "0.29", EngineError, "no Docker Engine"),
-        ({"ServerErrors": ["permission denied while trying to connect to the Docker daemon socket"]},
-         "0.29", EngineError, "may not talk"),
+        (
+            {
+                "ServerErrors": [
+                    "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. "
+                    "Is the docker daemon running?"
+                ]
+            },
+            "0.29",
+            EngineError,
+            "no Docker Engine",
+        ),
+        (
+            {
+                "ServerErrors": [
+                    "permission denied while trying to connect to the Docker daemon socket"
+                ]
+            },
+            "0.29",
+            EngineError,
+            "may not talk",
+        ),
         ({}, "0.29", EngineError, "gave no version"),
     ],
     ids=["old engine", "old buildx", "no daemon", "no permission", "no answer"],
@@ -136,14 +153,22 @@ def test_a_named_builder_is_used() -> None:
 @pytest.mark.parametrize(
     ("engine", "push", "expected"),
     [
-        (ENGINE, False, "type=image,compression=zstd,compression-level=3,oci-mediatypes=true,unpack=true"),
+        (
+            ENGINE,
+            False,
+            "type=image,compression=zstd,compression-level=3,oci-mediatypes=true,unpack=true",
+        ),
         (
             ENGINE,
             True,
             "type=image,compression=zstd,compression-level=3,oci-mediatypes=true,unpack=true,push=true",
         ),
         (OLD_STORE, False, "type=docker"),
-        (OLD_STORE, True, "type=image,compression=zstd,compression-level=3,oci-mediatypes=true,push=true"),
+        (
+            OLD_STORE,
+            True,
+            "type=image,compression=zstd,compression-level=3,oci-mediatypes=true,push=true",
+        ),
     ],
     ids=["load", "push", "load, old store", "push, old store"],
 )
@@ -151,3 +176,13 @@ def test_outputs(engine: EngineFacts, push: bool, expected: str) -> None:
     settings = make_settings()
     choice = choose_builder(settings, engine, push=push)
     assert output_for(settings, engine, choice, push=push) == expected
+
+
+def test_the_exporter_dates_the_image() -> None:
+    settings = make_settings()
+    choice = choose_builder(settings, ENGINE)
+    assert "source-date-epoch=17" in output_for(settings, ENGINE, choice, epoch=17)
+    # The engine's old exporter knows no such attribute.
+    assert output_for(settings, OLD_STORE, choose_builder(settings, OLD_STORE), epoch=17) == (
+        "type=docker"
+    )

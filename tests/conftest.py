@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 
@@ -11,3 +13,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "spawns: a unit test that may start child processes of its own, such as a fake docker",
     ):
         config.addinivalue_line("markers", line)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Return the repository's root."""
+    return Path(__file__).resolve().parents[1]

@@ -1,0 +1,44 @@
+"""What is checked, and how: `./bootstrap nox` runs all of it, `nox -s tests` a part.
+
+There is one environment, which `./bootstrap` makes from uv.lock: the sessions run in it and make
+none of their own, so the lock is the only source of versions, for people and for CI alike. What
+follows `--` goes to the session's tool: `nox -s tests -- -k settings`.
+"""
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.error_on_external_run = True
+nox.options.error_on_missing_interpreters = True
+nox.options.sessions = ["lint", "typing", "tests", "engine-tests"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff's rules and format, and BuildKit's own check of the Dockerfile."""
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+    # What the published images are called here, where no registry answers.
+    module = ("python", "-m", "dockyard.local_images", "--build-arguments")
+    arguments = str(session.run(*module, silent=True)).split()
+    dockerfile = ("-f", "docker/Dockerfile", *arguments, "examples/mushroom")
+    # A warning is a failure: the exit status is 1.
+    session.run("docker", "buildx", "build", "--check", *dockerfile, external=True)
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Types, by mypy's strict rules."""
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Tests that start no process and open no socket."""
+    session.run("pytest", "tests/unit", *session.posargs)
+
+
+@nox.session(name="engine-tests")
+def engine_tests(session: nox.Session) -> None:
+    """Tests with a real engine, registry and package index."""
+    session.run("pytest", "tests/engine", *session.posargs)

@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invoke import Collection, Context, task
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import task
 
 from dockyard.boundary import emit, report, reported
 
@@ -177,7 +179,7 @@ def context_task(context: Context, last: int = 20, json: bool = False) -> None:
 
 
 def namespace() -> Collection:
-    """Return the namespace of all tasks, for a ``tasks.py``: ``ns = namespace()``."""
+    """Make the collection of all tasks, which a ``tasks.py`` names ``ns``."""
     collection = Collection()
     for one in (init, build, info, settings):
         collection.add_task(one)

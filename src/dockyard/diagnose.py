@@ -25,7 +25,9 @@ __all__ = ["diagnose"]
 
 SHOWN_LINES = 20
 
-_MISSING_PATH = re.compile(r'failed to (?:calculate checksum of|compute cache key:.*?) .*?"(/[^"]*)": not found')
+_MISSING_PATH = re.compile(
+    r'failed to (?:calculate checksum of|compute cache key:.*?) .*?"(/[^"]*)": not found'
+)
 _NETWORK = re.compile(
     r"failed to fetch|error sending request|connection (?:refused|reset)|dns error|timed? ?out"
     r"|could not connect|temporary failure in name resolution|invalid peer certificate",
@@ -110,10 +112,16 @@ def diagnose(trace: BuildTrace, status: int, dockerfile: str) -> DockyardError:
     if step:
         return _step_failed(step, dockerfile)
     message = next(
-        (line.removeprefix("ERROR: ") for line in reversed(trace.noise) if line.startswith("ERROR:")),
+        (
+            line.removeprefix("ERROR: ")
+            for line in reversed(trace.noise)
+            if line.startswith("ERROR:")
+        ),
         noise or f"docker buildx ended with status {status}",
     )
-    builder = re.search(r'no builder "([^"]+)" found|builder "?([^" ]+)"? (?:not found|is inactive)', message)
+    builder = re.search(
+        r'no builder "([^"]+)" found|builder "?([^" ]+)"? (?:not found|is inactive)', message
+    )
     if builder:
         return BuilderError(
             f"there is no builder {builder[1] or builder[2]}",

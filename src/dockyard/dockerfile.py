@@ -123,9 +123,7 @@ def _assignment(plan: LayerPlan) -> str:
         for package in layer.packages
         if number < last
     ]
-    return "\n".join(
-        ["COPY <<'ASSIGNMENT' /plan/assignment", *lines, f"{last} *", "ASSIGNMENT"]
-    )
+    return "\n".join(["COPY <<'ASSIGNMENT' /plan/assignment", *lines, f"{last} *", "ASSIGNMENT"])
 
 
 def _copies(plan: LayerPlan) -> str:
@@ -172,9 +170,7 @@ def render(recipe: Recipe, plan: LayerPlan) -> str:
         user=recipe.user,
         command=json.dumps(list(recipe.command), ensure_ascii=False) if recipe.command else "",
         health_check=(
-            json.dumps(list(recipe.health_check), ensure_ascii=False)
-            if recipe.health_check
-            else ""
+            json.dumps(list(recipe.health_check), ensure_ascii=False) if recipe.health_check else ""
         ),
         assignment=_assignment(plan),
         dependencies=environment.get_template("dependencies.jinja").render(numbers=numbers).strip(),
@@ -275,9 +271,7 @@ def read_plan(text: str, where: str = "docker/Dockerfile") -> LayerPlan | None:
             where=where,
             hint="add the line, or run `invoke init --replace` to render the file again",
         )
-    return LayerPlan(
-        tuple(Layer(tuple(packages.get(number, ()))) for number in range(1, last + 1))
-    )
+    return LayerPlan(tuple(Layer(tuple(packages.get(number, ()))) for number in range(1, last + 1)))
 
 
 def template_digest() -> str:

@@ -63,7 +63,8 @@ def _instructions(text: str) -> list[Instruction]:
     found: list[Instruction] = []
     position = 0
     while position < len(lines):
-        start, parts = position, []
+        start = position
+        parts: list[str] = []
         while position < len(lines):
             line = lines[position].strip()
             position += 1

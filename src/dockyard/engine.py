@@ -146,13 +146,18 @@ def parse_engine_facts(info: Mapping[str, Any], buildx: str, context: str) -> En
     )
 
 
-def engine_facts(state: State, environment: Mapping[str, str], *, fresh: bool = False) -> EngineFacts:
+def engine_facts(
+    state: State, environment: Mapping[str, str], *, fresh: bool = False
+) -> EngineFacts:
     """Ask the engine and buildx, or recall what they answered within the last hour.
 
     Raises EngineError where no engine answers or it is too old, BuilderError likewise for buildx.
     """
     fingerprint = json.dumps(
-        [environment.get(name) for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "PATH")]
+        [
+            environment.get(name)
+            for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "PATH")
+        ]
     )
     if not fresh:
         remembered = state.recall("engine", fingerprint, REMEMBERED_SECONDS)
@@ -173,6 +178,8 @@ def engine_facts(state: State, environment: Mapping[str, str], *, fresh: bool = 
     try:
         parsed = json.loads(answered.stdout)
     except ValueError:
+        parsed = {}
+    if not parsed.get("ServerVersion") and not parsed.get("ServerErrors"):
         parsed = {"ServerErrors": [answered.stderr.strip() or "no answer within 60 s"]}
     if not buildx_answered.succeeded:
         raise BuilderError(
@@ -180,9 +187,7 @@ def engine_facts(state: State, environment: Mapping[str, str], *, fresh: bool = 
             hint="`apt-get install docker-buildx`, or see https://github.com/docker/buildx#installing",
         )
     match = re.search(r"\bv?(\d+\.\d+\S*)", buildx_answered.stdout)
-    facts = parse_engine_facts(
-        parsed, match[1] if match else "0", context_answered.stdout.strip()
-    )
+    facts = parse_engine_facts(parsed, match[1] if match else "0", context_answered.stdout.strip())
     state.remember("engine", fingerprint, asdict(facts))
     return facts
 

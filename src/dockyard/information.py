@@ -177,9 +177,11 @@ def gather_context(settings: Settings) -> ContextInformation:
 
 def context_json(found: ContextInformation) -> dict[str, Any]:
     """Return the listing and the suggestions as JSON values; sizes in bytes."""
-    return {"folder": found.folder, **asdict(found.listing), "suggestions": [
-        asdict(one) for one in found.suggestions
-    ]}
+    return {
+        "folder": found.folder,
+        **asdict(found.listing),
+        "suggestions": [asdict(one) for one in found.suggestions],
+    }
 
 
 def present_context(found: ContextInformation, last: int, stream: TextIO) -> None:

@@ -120,9 +120,10 @@ def _missing_only(path: Path, text: str) -> FileChange:
 def plan_changes(settings: Settings, side: Side = Side.NEITHER) -> tuple[FileChange, ...]:
     """Decide what ``init`` does to each file, and write nothing."""
     project = settings.root / settings.project
+    dockerfile = _dockerfile_change(settings, side)
     check_copy_paths(project, settings.copy_paths)
     return (
-        _dockerfile_change(settings, side),
+        dockerfile,
         _missing_only(project / ".dockerignore", render_dockerignore(settings.copy_paths)),
         _missing_only(settings.root / ".env.example", render_env_example()),
         _missing_only(settings.root / "tasks.py", TASKS),

@@ -60,9 +60,7 @@ def plan_by_size(packages: Sequence[Package], limit: int) -> LayerPlan:
 
 def assign(plan: LayerPlan, packages: Sequence[Package]) -> tuple[tuple[Package, ...], ...]:
     """Deal packages to the plan's layers; one that no layer names goes to the last."""
-    numbers = {
-        name: number for number, layer in enumerate(plan.layers) for name in layer.packages
-    }
+    numbers = {name: number for number, layer in enumerate(plan.layers) for name in layer.packages}
     last = len(plan.layers) - 1
     dealt: list[list[Package]] = [[] for _ in plan.layers]
     for one in packages:

@@ -5,6 +5,7 @@ The only module that imports :mod:`subprocess`. Arguments are lists; no shell is
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -139,7 +140,9 @@ class Following:
     """
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
+        if process.stderr is None:
+            raise ValueError("the program's standard error has to be a pipe")
+        self._process, self._stream = process, process.stderr
 
     def __enter__(self) -> Following:
         return self
@@ -150,13 +153,13 @@ class Following:
             if self._process.poll() is None:
                 self.stop()
         finally:
-            if self._process.stderr:
-                self._process.stderr.close()
+            self._stream.close()
 
-    def lines(self, tick: Callable[[], None] | None = None, seconds: float = 0.1) -> Iterator[bytes]:
+    def lines(
+        self, tick: Callable[[], None] | None = None, seconds: float = 0.1
+    ) -> Iterator[bytes]:
         """Yield each line as it comes; call ``tick`` at least every ``seconds``, lines or not."""
-        assert self._process.stderr is not None
-        descriptor = self._process.stderr.fileno()
+        descriptor = self._stream.fileno()
         pending = b""
         last_tick = time.monotonic()
         while True:
@@ -194,15 +197,12 @@ class Following:
         return self._process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            pass
 
     def _drain(self, seconds: float) -> bool:
         """Throw away output, so that a full pipe holds nobody up, until the end or a deadline."""
-        assert self._process.stderr is not None
-        descriptor = self._process.stderr.fileno()
+        descriptor = self._stream.fileno()
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             if self._process.poll() is not None:

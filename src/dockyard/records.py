@@ -1,7 +1,7 @@
 """What a build did, as one JSON file below ``.dockyard/builds``: written whole or not at all.
 
-The schema is this module's dataclasses, ``SCHEMA`` its version. Times are RFC 3339 in UTC, durations
-seconds, sizes bytes, rates shares between 0 and 1; null means unknown, never zero.
+The schema is this module's dataclasses, ``SCHEMA`` its version. Times are RFC 3339 in UTC,
+durations seconds, sizes bytes, rates shares between 0 and 1; null means unknown, never zero.
 """
 
 from __future__ import annotations
@@ -173,7 +173,9 @@ def read_record(text: str) -> BuildRecord:
         raise ValueError(f"it lacks or misshapes a field: {error}") from error
 
 
-def load_records(root: Path, limit: int) -> tuple[Sequence[BuildRecord], Sequence[UnreadableRecord]]:
+def load_records(
+    root: Path, limit: int
+) -> tuple[Sequence[BuildRecord], Sequence[UnreadableRecord]]:
     """Read the newest ``limit`` records, newest first, and name those that cannot be read."""
     records: list[BuildRecord] = []
     unreadable: list[UnreadableRecord] = []

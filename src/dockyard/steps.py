@@ -52,7 +52,9 @@ _STAGED = re.compile(
     r"(?:(?P<stage>[^\s\]]+) +)?(?P<number>\d+)/(?P<total>\d+)\] +(?P<instruction>.*)",
     re.DOTALL,
 )
-_BRACKETED = re.compile(r"\[(?P<what>internal|auth|context [^\]]+|stage-\d+|[^\]]+)\] *(?P<rest>.*)", re.DOTALL)
+_BRACKETED = re.compile(
+    r"\[(?P<what>internal|auth|context [^\]]+|stage-\d+|[^\]]+)\] *(?P<rest>.*)", re.DOTALL
+)
 _KEYWORDS = {
     "FROM": StepKind.IMAGE,
     "COPY": StepKind.COPY,

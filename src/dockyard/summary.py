@@ -44,7 +44,7 @@ def _steps(record: BuildRecord) -> str:
 
 
 def summary_lines(record: BuildRecord, path: str | None) -> list[str]:
-    """Render the summary after a build: outcome, image, steps, hit rates, context, layers, notes."""
+    """Render the summary after a build: outcome, image, layers, steps, hit rates, notes."""
     tags = record.image["tags"]
     took = format_seconds(record.seconds)
     if record.outcome != "succeeded":

@@ -1,7 +1,7 @@
-"""buildx's rawjson progress, line by line, as a trace of what the build did. Pure: no I/O, no clock.
+"""buildx's rawjson progress, line by line, as a trace of what the build did. Pure: no clock.
 
-Each line is a ``SolveStatus`` (BuildKit, ``client/graph.go``): vertexes, statuses, logs, warnings. A
-vertex's digest recurs as it evolves and may start and complete several times. Lines that are none
+Each line is a ``SolveStatus`` (BuildKit, ``client/graph.go``): vertexes, statuses, logs, warnings.
+A vertex's digest recurs as it evolves and may start and complete several times. Lines that are none
 are plain text that buildx mixes in (docker/buildx#2967): the error message, mostly; they are kept.
 """
 
@@ -258,7 +258,9 @@ class TraceReader:
     @property
     def steps(self) -> tuple[Step, ...]:
         """The steps as they stand; only those that changed since are made anew."""
-        return tuple(vertex.as_step() for vertex in self._vertices.values() if vertex.name.instruction)
+        return tuple(
+            vertex.as_step() for vertex in self._vertices.values() if vertex.name.instruction
+        )
 
     def trace(self) -> BuildTrace:
         """Return what was reported so far as one value."""
@@ -325,9 +327,9 @@ class TraceReader:
         if short:
             warning = BuildWarning(
                 short=short,
-                detail=tuple(
-                    self._clean(_decoded(one)) for one in detail
-                ) if isinstance(detail, list) else (),
+                detail=tuple(self._clean(_decoded(one)) for one in detail)
+                if isinstance(detail, list)
+                else (),
                 url=_text(values.get("url")) or None,
                 line=line,
             )
@@ -362,7 +364,9 @@ def hit_rates(
     ]
 
     def is_dependency(step: Step) -> bool:
-        source = re.search(r"--from=(\S+)", step.instruction) if step.kind == StepKind.COPY else None
+        source = (
+            re.search(r"--from=(\S+)", step.instruction) if step.kind == StepKind.COPY else None
+        )
         return is_dependency_stage(source[1] if source else step.stage or "")
 
     def rate(steps: list[Step]) -> float | None:
@@ -371,7 +375,11 @@ def hit_rates(
     return HitRates(
         dependency=rate([step for step in reached if is_dependency(step)]),
         application=rate(
-            [step for step in reached if step.stage == application_stage and not is_dependency(step)]
+            [
+                step
+                for step in reached
+                if step.stage == application_stage and not is_dependency(step)
+            ]
         ),
         overall=rate(reached),
     )

@@ -98,9 +98,7 @@ def test_a_large_output_is_no_obstacle() -> None:
     ],
     ids=["interrupted", "terminated", "killed", "killed while it writes"],
 )
-def test_stopping_escalates(
-    script: str, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stopping_escalates(script: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "INTERRUPT_SECONDS", 0.3)
     monkeypatch.setattr(process, "TERMINATE_SECONDS", 0.3)
     with follow(script) as child:
@@ -148,7 +146,6 @@ def test_signals_become_interruptions() -> None:
     try:
         process.interruptible((signal.SIGTERM,))
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(1)
+            signal.raise_signal(signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from dockyard import state as state_module
 from dockyard.errors import RecordError
 from dockyard.records import (
     SCHEMA,
@@ -95,7 +95,7 @@ def test_a_full_disk_leaves_no_partial_record(
     def fail(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(state_module.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(RecordError, match="No space left"):
         write_record(tmp_path, make_record(), keep=3)
     assert list((tmp_path / ".dockyard/builds").iterdir()) == []

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from dockyard import state as state_module
 from dockyard.state import State, prepare_state_folder, write_atomically
 
 
@@ -24,7 +25,7 @@ def test_remembered_values_come_back_for_the_same_fingerprint(tmp_path: Path) ->
 def test_remembered_values_grow_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = State(tmp_path)
     now = 1_000_000.0
-    monkeypatch.setattr(state_module.time, "time", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: now)
     state.remember("engine", "a", 1)
     assert state.recall("engine", "a", 10) == 1
     now += 11
@@ -75,7 +76,7 @@ def test_a_failed_write_leaves_the_old_file(
     def fail(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(state_module.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space"):
         write_atomically(path, "new")
     assert path.read_text() == "old"

@@ -8,7 +8,8 @@ __all__ = ["format_bytes", "format_seconds", "shorten", "strip_control"]
 
 # CSI and OSC sequences, two-byte escapes, then every other control character but the tab.
 _CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]|[\x00-\x08\x0a-\x1f\x7f-\x9f]"
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]"
+    r"|[\x00-\x08\x0a-\x1f\x7f-\x9f]"
 )
 
 

@@ -54,9 +54,10 @@ class GithubDisplay:
         for warning in trace.warnings:
             place = f" line={warning.line}" if warning.line else ""
             self._write(f"::warning{place}::{escape_data(strip_control(warning.short))}")
-        step = trace.failed_step
-        if failed and step:
-            text = f"{step_label(step)}\n" + "\n".join(step.log[-20:] or [step.error or ""])
+        failure = trace.failed_step
+        if failed and failure:
+            shown = failure.log[-20:] or [failure.error or ""]
+            text = f"{step_label(failure)}\n" + "\n".join(shown)
             lines = [strip_control(line) for line in text.split("\n")]
             self._write("::error::" + escape_data("\n".join(lines)))
 

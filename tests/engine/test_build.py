@@ -54,7 +54,7 @@ def service(
         uv_image=base_images.uv,
         settings={"command": '["python", "-c", "import os; print(os.getuid())"]'},
     )
-    cleanup.name("image", f"{name}:latest")
+    cleanup.repository(name)
     package_index.reset()
     return made
 
@@ -221,7 +221,7 @@ def test_image_holds_no_tools_and_no_secret(
             python_image=base_images.python,
             uv_image=base_images.uv,
         )
-        cleanup.name("image", f"{name}:latest")
+        cleanup.repository(name)
         assert password not in (service.root / "uv.lock").read_text()
         shown = service.invoke("build", "--print")
         done = service.invoke("build")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from support.engine import Cleanup, docker, random_name
+from support.engine import Cleanup, docker
 from support.service import ran_steps
 
 ANSWER_SECONDS = 60.0
@@ -44,9 +44,7 @@ def clone(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def image(engine: str) -> Iterator[str]:
     with Cleanup() as made:
-        name = random_name()
-        made.name("image", f"{name}:latest")
-        yield name
+        yield made.repository()
 
 
 @pytest.fixture(scope="module")

@@ -114,6 +114,7 @@ class Cleanup:
     def __init__(self, run_id: str | None = None) -> None:
         self.run_id = run_id or secrets.token_hex(6)
         self._names: list[tuple[Kind, str]] = []
+        self._repositories: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -132,9 +133,18 @@ class Cleanup:
         self._names.append((kind, chosen))
         return chosen
 
+    def repository(self, name: str | None = None) -> str:
+        """Record an image name, whatever tags it gets, for removal; return it."""
+        chosen = name or f"{NAME_PREFIX}{self.run_id}-{secrets.token_hex(3)}"
+        self._repositories.append(chosen)
+        return chosen
+
     def run(self) -> None:
         """Remove everything; what cannot be removed is raised together at the end."""
         failures: list[Exception] = []
+        for repository in self._repositories:
+            tags = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", repository)
+            self._names += [("image", tag) for tag in tags.splitlines()]
         kinds: tuple[Kind, ...] = ("builder", "container", "image", "volume")
         for kind in kinds:
             names = [name for recorded, name in self._names if recorded == kind]
@@ -148,6 +158,7 @@ class Cleanup:
                 except (DockerError, subprocess.TimeoutExpired) as error:
                     failures.append(error)
         self._names.clear()
+        self._repositories.clear()
         if failures:
             raise ExceptionGroup("the engine could not be left as it was found", failures)
 

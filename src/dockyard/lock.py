@@ -10,32 +10,42 @@ compared as PEP 503 normalises them, wheel names are PEP 427, platform tags PEP 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from dockyard.errors import Problem, ProjectError
+from dockyard.lock_file import LockFile, conflict_key, normalize, parse_lock
 from dockyard.target import Matcher, Target, best_wheel, marker_evaluator
 
-__all__ = ["LockFile", "Package", "PackageSource", "Target", "normalize", "parse_lock", "resolve"]
+__all__ = [
+    "LockFile",
+    "Package",
+    "PackageSource",
+    "Target",
+    "conflict_key",
+    "normalize",
+    "parse_lock",
+    "resolve",
+]
 
 SourceKind = Literal["registry", "git", "url", "path", "directory", "editable", "virtual"]
 SOURCE_KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
-LOCK_VERSION = 1
-
-
-def normalize(name: str) -> str:
-    """Return a package, extra or group name in the form of PEP 503 and PEP 685."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @dataclass(frozen=True)
 class PackageSource:
-    """Where a package comes from: an index, a git URL with its revision, a URL or a path."""
+    """Where a package comes from: an index, a git repository, a URL or a path.
+
+    ``location``: the URL or path; of a git repository without the tag or branch that was asked
+    for. ``revision``: the git commit. ``subdirectory``: where in it the project is.
+    """
 
     kind: SourceKind
     location: str
+    revision: str | None = None
+    subdirectory: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,9 +53,10 @@ class Package:
     """One locked package as the target installs it.
 
     ``size``: bytes of the wheel that the target downloads, of the sdist where no wheel fits, None
-    where the lock does not say. ``identity``: hex SHA-256 of name, version, source and the sorted
-    hashes of all its files, so that it changes only when something else would be installed.
-    ``has_wheel``: a wheel fits the target. ``hashed``: the file that is installed has a hash.
+    where the lock does not say. ``hashes``: of all its files, sorted, as ``sha256:<hex>``.
+    ``identity``: hex SHA-256 of name, version, source and hashes, so that it changes only when
+    something else would be installed. ``has_wheel``: a wheel fits the target; without one it is
+    built from source. ``hashed``: the file that is installed has a hash.
     """
 
     name: str
@@ -55,70 +66,7 @@ class Package:
     identity: str
     has_wheel: bool
     hashed: bool
-
-
-@dataclass(frozen=True)
-class LockFile:
-    """A parsed ``uv.lock``. ``packages`` keeps the file's own tables, by normalised name."""
-
-    revision: int
-    requires_python: str
-    members: tuple[str, ...]
-    conflicts: frozenset[frozenset[str]]
-    supported_markers: tuple[str, ...]
-    manifest: dict[str, Any]
-    packages: dict[str, list[dict[str, Any]]]
-
-    def find(self, name: str) -> dict[str, Any] | None:
-        """Return the package of this name if there is exactly one."""
-        found = self.packages.get(name, [])
-        return found[0] if len(found) == 1 else None
-
-
-def parse_lock(data: dict[str, Any], where: str = "uv.lock") -> LockFile:
-    """Take a lock apart.
-
-    Raises ProjectError if its format is newer than version 1 (revisions only add to a version) or
-    if it is no lock.
-    """
-    version = data.get("version")
-    if version != LOCK_VERSION:
-        raise ProjectError(
-            f"lock version {version} is not supported; version {LOCK_VERSION} is",
-            where=f"{where}, version",
-            hint="use a newer Dockyard, or lock again with a uv that writes version 1",
-        )
-    packages: dict[str, list[dict[str, Any]]] = {}
-    # The key was "distribution" before uv 0.2.35.
-    for table in data.get("package", data.get("distribution", [])):
-        if not isinstance(table, dict) or "name" not in table or "source" not in table:
-            raise ProjectError("a package without a name or source", where=f"{where}, package")
-        packages.setdefault(normalize(table["name"]), []).append(table)
-    manifest = data.get("manifest", {})
-    conflicts = frozenset(
-        frozenset(map(conflict_key, group)) for group in data.get("conflicts", [])
-    )
-    return LockFile(
-        revision=data.get("revision", 0),
-        requires_python=data.get("requires-python", ""),
-        members=tuple(manifest.get("members", [])),
-        conflicts=conflicts,
-        supported_markers=tuple(data.get("supported-markers", [])),
-        manifest=manifest,
-        packages=packages,
-    )
-
-
-def conflict_key(item: dict[str, Any], default_package: str = "") -> str:
-    """Name an extra, group or project of a conflict as uv does inside markers.
-
-    ``extra-<length of the package's name>-<package>-<extra>``: uv's ``universal_marker.rs``.
-    """
-    package = normalize(item.get("package", default_package))
-    for kind in ("extra", "group"):
-        if kind in item:
-            return f"{kind}-{len(package)}-{package}-{normalize(item[kind])}"
-    return f"project-{len(package)}-{package}"
+    hashes: tuple[str, ...] = ()
 
 
 def resolve(
@@ -281,14 +229,14 @@ def describe_conflict(key: str) -> str:
 
 def to_package(table: dict[str, Any], target: Target) -> Package:
     """Describe a package of the lock as the target installs it."""
-    kind: SourceKind = next((kind for kind in SOURCE_KINDS if kind in table["source"]), "registry")
-    source = PackageSource(kind, str(table["source"].get(kind, "")))
+    source = package_source(table["source"])
     wheel = best_wheel(table.get("wheels", []), target)
     file = wheel or table.get("sdist") or {}
     name, version = normalize(table["name"]), str(table.get("version", ""))
     files = [*table.get("wheels", []), table.get("sdist", {})]
-    hashes = sorted(entry["hash"] for entry in files if "hash" in entry)
-    text = "\n".join([name, version, source.kind, source.location, *hashes])
+    hashes = tuple(sorted({entry["hash"] for entry in files if "hash" in entry}))
+    place = (source.kind, source.location, source.revision or "", source.subdirectory or "")
+    text = "\n".join([name, version, *place, *hashes])
     return Package(
         name=name,
         version=version,
@@ -297,4 +245,27 @@ def to_package(table: dict[str, Any], target: Target) -> Package:
         identity=hashlib.sha256(text.encode()).hexdigest(),
         has_wheel=wheel is not None,
         hashed="hash" in file,
+        hashes=hashes,
+    )
+
+
+def package_source(table: dict[str, Any]) -> PackageSource:
+    """Read a package's ``source``; a kind that is not known counts as an index.
+
+    A git source is ``URL?tag=…&subdirectory=…#commit`` (``lock/mod.rs``, ``GitSource``). Which tag
+    or branch led to the commit does not change what is installed.
+    """
+    kind: SourceKind = next((kind for kind in SOURCE_KINDS if kind in table), "registry")
+    location = str(table.get(kind, ""))
+    subdirectory = table.get("subdirectory")
+    if kind == "registry":
+        return PackageSource(kind, location.rstrip("/"))
+    if kind != "git":
+        return PackageSource(kind, location, None, subdirectory)
+    parts = urlsplit(location)
+    query = dict(parse_qsl(parts.query))
+    kept = {name: query[name] for name in query.keys() - {"branch", "rev", "subdirectory", "tag"}}
+    url = urlunsplit(parts._replace(query=urlencode(sorted(kept.items())), fragment=""))
+    return PackageSource(
+        kind, url, parts.fragment or None, subdirectory or query.get("subdirectory")
     )

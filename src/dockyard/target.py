@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from dockyard.errors import ProjectError
+
 __all__ = ["Matcher", "Target", "best_wheel", "marker_evaluator"]
 
 # PEP 600 names what these older names meant; wheels still carry them.
@@ -91,15 +93,23 @@ def marker_evaluator(target: Target) -> Matcher:
     Conflict items are what uv writes into markers for extras, groups and packages that exclude
     each other: ``extra == 'extra-<length>-<package>-<extra>'``.
     PEP 508 gives ``extra`` one value; uv compares it with several. Each such comparison is
-    therefore replaced by one with the same outcome before the marker is evaluated.
+    therefore replaced by one with the same outcome before the marker is evaluated. The function
+    raises ProjectError for what is no marker.
     """
-    from packaging.markers import Marker
+    from packaging.markers import InvalidMarker, Marker, UndefinedComparison
 
     environment = target.environment() | {"extra": ""}
 
     @cache
     def evaluate(marker: str) -> bool:
-        return Marker(marker).evaluate(environment)
+        try:
+            return Marker(marker).evaluate(environment)
+        except (InvalidMarker, UndefinedComparison) as error:
+            raise ProjectError(
+                f"`{marker}` is no condition that can be decided",
+                where="uv.lock, marker",
+                hint="the file seems to be edited or badly merged: run `uv lock`",
+            ) from error
 
     def matches(marker: str, active: Collection[str]) -> bool:
         if not marker:

@@ -10,7 +10,8 @@ default groups and hashes. Its lines keep their markers; the tests evaluate them
 
 Two hosts that do not exist are played by this script while it locks: ``https://git.example`` (git
 repositories made here, reached through git's ``insteadOf``) and ``https://wheels.example`` (package
-indexes without sizes, served on the loopback interface; its address is replaced in the lock).
+indexes without sizes, served on the loopback interface; its address is replaced in the lock). The
+locks of ``revision-<n>`` are made by the uv that wrote that revision, from PyPI.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import http.server
 import io
 import json
 import os
+import random
 import shutil
 import subprocess
 import tarfile
@@ -30,7 +32,8 @@ import threading
 import zipfile
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+EXAMPLE = HERE.parents[2] / "examples" / "mushroom"
 DATES = {"GIT_AUTHOR_DATE": "2025-01-01T00:00:00Z", "GIT_COMMITTER_DATE": "2025-01-01T00:00:00Z"}
 REPOSITORIES = {
     "greeting": ("", ["six"]),
@@ -38,6 +41,21 @@ REPOSITORIES = {
     "toolbox": ("python", ["idna"]),
 }
 WHEELS_HOST = "https://wheels.example"
+UV_VERSIONS = {
+    "revision-0": "0.5.31",
+    "revision-1": "0.6.5",
+    "revision-2": "0.7.22",
+    "revision-3": "0.8.24",
+}
+PARTS = 220
+MARKERS = (
+    "python_version < '3.13'",
+    "python_full_version >= '3.12.1'",
+    "sys_platform == 'win32'",
+    "platform_machine == 'x86_64'",
+    "sys_platform == 'linux' and platform_machine != 'aarch64'",
+    "implementation_name == 'cpython' or os_name == 'nt'",
+)
 
 
 def run(*command: str, cwd: Path, env: dict[str, str] | None = None) -> str:
@@ -70,11 +88,12 @@ def make_repositories(folder: Path) -> None:
         run("git", "tag", "v1", cwd=repository)
 
 
-def make_wheel(folder: Path, name: str, version: str, tag: str) -> Path:
+def make_wheel(folder: Path, name: str, version: str, tag: str, more: str = "") -> Path:
+    """Make a wheel without code; ``more`` are further lines of its METADATA."""
     path = folder / f"{name.replace('-', '_')}-{version}-{tag}.whl"
     info = f"{name.replace('-', '_')}-{version}.dist-info"
     members = {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{more}",
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
         f"{info}/RECORD": "",
     }
@@ -107,6 +126,34 @@ def make_indexes(folder: Path) -> None:
             digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
             links.append(f'<a href="{wheel.name}#sha256={digest}">{wheel.name}</a>')
         (package / "index.html").write_text("<!DOCTYPE html>\n" + "\n".join(links))
+    make_large_index(folder / "large" / "simple")
+
+
+def make_large_index(folder: Path) -> None:
+    """Make packages that need each other at random: under markers, with extras, in circles."""
+    chance = random.Random(0)
+    for number in range(PARTS):
+        name = f"part-{number:03}"
+        lines = []
+        for extra in ("", "", "first", "second"):
+            other = f"part-{chance.randrange(PARTS):03}" + chance.choice(["", "", "[first]"])
+            conditions = [f"extra == '{extra}'"] if extra else []
+            if chance.random() < 0.3:
+                conditions.append(f"({chance.choice(MARKERS)})")
+            condition = f" ; {' and '.join(conditions)}" if conditions else ""
+            if extra or chance.random() < 0.5:
+                lines.append(f"Requires-Dist: {other}{condition}\n")
+        lines += [f"Provides-Extra: {extra}\n" for extra in ("first", "second")]
+        package = folder / name
+        package.mkdir(parents=True)
+        links = []
+        # A multiple of three has no wheel for every machine; of ten, more than one version.
+        tag = "py3-none-any" if number % 3 else "cp311-abi3-manylinux_2_28_x86_64"
+        for version in ("1.0", "2.0") if number % 10 == 0 else ("1.0",):
+            wheel = make_wheel(package, name, version, tag, "".join(lines))
+            digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+            links.append(f'<a href="{wheel.name}#sha256={digest}">{wheel.name}</a>')
+        (package / "index.html").write_text("<!DOCTYPE html>\n" + "\n".join(links))
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -125,9 +172,11 @@ def lock(shape: Path, workspace: Path) -> None:
     """Write the shape's ``uv.lock``, resolved anew in a copy of it."""
     project = workspace / shape.name
     shutil.copytree(shape, project, ignore=shutil.ignore_patterns("uv.lock", "expected-*"))
-    if shape.name == "paths":
-        make_archive(project)
-        make_wheel(project, "wheel-file", "2.0", "py3-none-any")
+    if shape.name in ("paths", "flat"):
+        wheels = project / "wheels" if shape.name == "flat" else project
+        wheels.mkdir(exist_ok=True)
+        make_archive(wheels)
+        make_wheel(wheels, "wheel-file", "2.0", "py3-none-any")
     server = serve(workspace / "indexes")
     local = f"http://127.0.0.1:{server.server_port}"
     settings = project / "pyproject.toml"
@@ -140,7 +189,9 @@ def lock(shape: Path, workspace: Path) -> None:
         "GIT_ALLOW_PROTOCOL": "file:https",
         "UV_CACHE_DIR": str(workspace / "cache"),
     }
-    run("uv", "lock", cwd=project, env=environment)
+    version = UV_VERSIONS.get(shape.name)
+    other = ("tool", "run", "--from", f"uv=={version}", "uv") if version else ()
+    run("uv", *other, "lock", cwd=project, env=environment)
     server.shutdown()
     text = (project / "uv.lock").read_text().replace(local, WHEELS_HOST)
     (shape / "uv.lock").write_text(text)
@@ -165,11 +216,14 @@ def main() -> None:
         make_repositories(workspace / "repositories")
         make_indexes(workspace / "indexes")
         for shape in arguments.shapes:
-            if arguments.lock:
+            # The example's lock is the example's own: only what it exports is kept here.
+            if arguments.lock and shape != EXAMPLE.name:
                 lock(HERE / shape, workspace)
             for case, choice in cases[shape].items():
                 expected = HERE / shape / f"expected-{case}.txt"
-                expected.write_text(export(HERE / shape, choice))
+                expected.parent.mkdir(exist_ok=True)
+                folder = EXAMPLE if shape == EXAMPLE.name else HERE / shape
+                expected.write_text(export(folder, choice))
                 print(expected.relative_to(HERE))
 
 

@@ -16,6 +16,7 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from dockyard.boundary import emit, report, reported
+from dockyard.cache_tasks import cache_namespace
 
 if TYPE_CHECKING:
     from dockyard.settings import Settings
@@ -184,4 +185,5 @@ def namespace() -> Collection:
     for one in (init, build, info, settings):
         collection.add_task(one)
     collection.add_task(context_task, name="context")
+    collection.add_collection(cache_namespace())
     return collection

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dockyard.errors import Problem, ProjectError
 from dockyard.lock import (
@@ -26,12 +26,16 @@ from dockyard.lock import (
 )
 from dockyard.target import Target
 
+if TYPE_CHECKING:
+    from dockyard.settings import Settings
+
 __all__ = [
     "Package",
     "PackageSource",
     "ProjectFacts",
     "Target",
     "check_copy_paths",
+    "image_name",
     "read_project",
 ]
 
@@ -125,6 +129,22 @@ def read_project(
         lock_digest=hashlib.sha256(content).hexdigest(),
         files=(path, directory / "uv.lock", *(member for member in tables if member != path)),
     )
+
+
+def image_name(settings: Settings) -> str:
+    """Name the image as a build does: as the settings say, else as the project is called.
+
+    Raises ProjectError where pyproject.toml is missing or malformed.
+    """
+    if settings.image:
+        return settings.image
+    directory = settings.root / settings.project
+    path = directory / "pyproject.toml"
+    pyproject, _ = _read_toml(
+        path, ProjectError("there is no pyproject.toml", where=str(directory))
+    )
+    name = _project_table(pyproject, path).get("name")
+    return normalize(str(name)) if name else directory.resolve().name.lower()
 
 
 def _project_table(pyproject: dict[str, Any], path: Path) -> dict[str, Any]:

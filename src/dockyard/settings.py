@@ -84,22 +84,32 @@ class Settings:
     user: str
     health_check: tuple[str, ...]
     byte_compile: bool
+    slim: tuple[str, ...]
     layers: int
     compression: str
     compression_level: int
     cache_dir: Path
     cache_backends: tuple[str, ...]
     cache_budget: int
+    cache_days: int
     builder: str
     builder_name: str
     driver: str
     driver_options: Mapping[str, str]
+    builder_endpoint: str | None
+    builder_ca_file: Path | None
+    builder_cert_file: Path | None
+    builder_key_file: Path | None
+    builder_server_name: str | None
+    max_parallelism: int | None
     buildkit_image: str
     network: str
     uv_mirrors: tuple[str, ...]
+    uv_mirror_timeout: int
     image_mirrors: tuple[str, ...]
     insecure_registries: tuple[str, ...]
     ca_file: Path | None
+    ca_in_image: bool
     progress: str
     records: int
     uv_default_index: str | None
@@ -127,7 +137,11 @@ class Settings:
 
     def package_environment(self) -> dict[str, str]:
         """Return the variables that uv needs inside a build, secrets included; only set ones."""
+        from dockyard.mirrors import expand
+
         variables = {
+            "DOCKYARD_UV_MIRRORS": " ".join(map(expand, self.uv_mirrors)),
+            "DOCKYARD_UV_MIRROR_TIMEOUT": self.uv_mirror_timeout if self.uv_mirrors else None,
             "UV_DEFAULT_INDEX": self.uv_default_index,
             "UV_INDEX": " ".join(self.uv_index),
             "UV_HTTP_TIMEOUT": self.uv_http_timeout,
@@ -509,6 +523,21 @@ def _contradictions(
             f"level {level} is not one of {compression} (0 to 9)",
             _place(sources["compression_level"], "DOCKYARD_COMPRESSION_LEVEL"),
             "choose a level up to 9, or DOCKYARD_COMPRESSION=zstd",
+        )
+    if values["driver"] == "remote" and values["builder"] == "auto" and "builder" not in bad:
+        if not values["builder_endpoint"] and "builder_endpoint" not in bad:
+            yield Problem(
+                "the driver “remote” needs to know where its BuildKit is",
+                _place(sources["driver"], "DOCKYARD_DRIVER"),
+                "set DOCKYARD_BUILDER_ENDPOINT, for example tcp://builder.example.com:1234",
+            )
+    pair = ("builder_cert_file", "builder_key_file")
+    if len(given := [name for name in pair if values[name] is not None]) == 1:
+        missing = next(name for name in pair if name not in given)
+        yield Problem(
+            f"a certificate and its key go together: DOCKYARD_{missing.upper()} is not set",
+            _place(sources[given[0]], f"DOCKYARD_{given[0].upper()}"),
+            "set both, or neither",
         )
     unnamed = [
         entry

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from dockyard.mirrors import PRESETS
+
 __all__ = [
     "CREDENTIALS",
     "CREDENTIAL_NAME",
@@ -86,8 +88,14 @@ _NEW_BUILDER = Rule(r"[A-Za-z][A-Za-z0-9._-]*", "a name for a builder")
 _OPTION = Rule(r"[A-Za-z][A-Za-z0-9._-]*=.*", "an option (key=value)")
 _PLATFORM = Rule(rf"linux/(?:{_ARCHITECTURE})(?:/v[0-9]+)?", "a platform (linux/amd64, say)")
 _INDEX = Rule(rf"(?:[A-Za-z0-9][A-Za-z0-9._-]*=)?{_URL}", "an index ([name=]https://host/path)")
-_MIRROR = Rule(_URL, "an http or https URL")
-_ADDRESS = Rule(r"\S+", "the address of an engine")
+_MIRROR = Rule(
+    rf"{'|'.join(PRESETS)}|(?:(?:[A-Za-z0-9][A-Za-z0-9._-]*|{_URL})=)?{_URL}",
+    f"an http or https URL, [index=]URL, or one of {', '.join(PRESETS)}",
+)
+_SLIM = Rule("bytecode|static-libraries|headers|tests",
+             "one of bytecode, static-libraries, headers, tests")
+_SERVER_NAME = Rule(r"[A-Za-z0-9][A-Za-z0-9.:-]*", "a host name or IP address")
+_ADDRESS = Rule(r"\S+", "an address")
 
 
 @dataclass(frozen=True)
@@ -217,8 +225,9 @@ FIELDS: tuple[Field, ...] = (
          "Files and folders of the repository that the image gets, each as a layer of its own.",
          rule=RELATIVE_PATH, example="src,scripts,models"),
     _own(_CONTENT, "install", Kind.STRING, "copy",
-         "How the project itself gets in: copy puts its sources on Python's path.",
-         choices=("copy",)),
+         "How the project itself gets in: copy puts its sources on Python's path; wheel builds and "
+         "installs it, with its commands.",
+         choices=("copy", "wheel")),
     _own(_CONTENT, "build_packages", Kind.STRINGS, (),
          "Debian packages needed to build dependencies; the image does not keep them.",
          rule=_PACKAGE, example="build-essential,libpq-dev"),
@@ -237,6 +246,10 @@ FIELDS: tuple[Field, ...] = (
          example="python -m mushroom.health"),
     _own(_CONTENT, "byte_compile", Kind.BOOLEAN, False,
          "Compile dependencies while building: a faster first start, larger layers."),
+    _own(_CONTENT, "slim", Kind.STRINGS, ("bytecode",),
+         "What of installed packages is left out: bytecode (which wheels bring), static-libraries, "
+         "headers (needed where something compiles at run time), tests (of packages, where nothing "
+         "refers to them).", rule=_SLIM, example="bytecode,static-libraries,tests"),
 
     _own(_LAYERS, "layers", Kind.INTEGER, 8,
          "How many layers the dependencies are divided into.", minimum=1, maximum=60),
@@ -254,6 +267,8 @@ FIELDS: tuple[Field, ...] = (
          rule=_BACKEND, separator=" ", example="local s3:bucket=builds,region=eu-west-1"),
     _own(_CACHE, "cache_budget", Kind.BYTES, 20 * 10**9,
          "How large the build cache may grow, in bytes or with a unit.", minimum=1),
+    _own(_CACHE, "cache_days", Kind.INTEGER, 14,
+         "Days without use after which `invoke cache.prune` removes a cache.", minimum=1),
 
     _own(_ENGINE, "builder", Kind.STRING, "auto",
          "Name of an existing buildx builder to use; auto picks what is fastest.", rule=_BUILDER),
@@ -264,15 +279,36 @@ FIELDS: tuple[Field, ...] = (
     _own(_ENGINE, "driver_options", Kind.MAPPING, {},
          "Options of that driver, as buildx's --driver-opt takes them.",
          rule=_OPTION, example="namespace=builds,replicas=2"),
+    _own(_ENGINE, "builder_endpoint", Kind.STRING, None,
+         "Where that builder is: for remote, the address of its BuildKit (tcp, unix, ssh, "
+         "docker-container or kube-pod); else a Docker context.",
+         rule=_ADDRESS, example="tcp://builder.example.com:1234"),
+    _own(_ENGINE, "builder_ca_file", Kind.PATH, None,
+         "PEM file with the authority that a remote BuildKit's certificate is from.",
+         example="certificates/builder-ca.pem"),
+    _own(_ENGINE, "builder_cert_file", Kind.PATH, None,
+         "PEM file with the certificate that a remote BuildKit knows us by.",
+         example="certificates/client.pem"),
+    _own(_ENGINE, "builder_key_file", Kind.PATH, None,
+         "PEM file with the key of that certificate.", example="certificates/client-key.pem"),
+    _own(_ENGINE, "builder_server_name", Kind.STRING, None,
+         "Name in a remote BuildKit's certificate, where it is not the address's.",
+         rule=_SERVER_NAME, example="builder.internal"),
+    _own(_ENGINE, "max_parallelism", Kind.INTEGER, None,
+         "How many steps the dedicated builder runs at once. Without it, as many as can.",
+         minimum=1, example="4"),
     _own(_ENGINE, "buildkit_image", Kind.STRING, "docker.io/moby/buildkit:v0.32.2",
          "BuildKit image of the dedicated builder.", rule=_IMAGE_REFERENCE),
     _own(_ENGINE, "network", Kind.STRING, "default",
          "Network that build steps see.", choices=("default", "host", "none")),
 
     _own(_NETWORK, "uv_mirrors", Kind.STRINGS, (),
-         "Mirrors of PyPI, tried in this order before it. The lock's hashes are checked whichever "
-         "answers. A user and password may stand in the URL.", rule=_MIRROR,
-         example="https://pypi.tuna.tsinghua.edu.cn/simple,https://mirrors.aliyun.com/pypi/simple/"),
+         "Mirrors of PyPI, tried in this order before it; with index=, of the index of that name or "
+         "URL. Short names: tuna, aliyun, ustc, tencent, huawei. The lock's hashes are checked "
+         "whichever answers. A user and password may stand in the URL.", rule=_MIRROR,
+         example="tuna,aliyun,internal=https://mirror.example.com/internal/simple"),
+    _own(_NETWORK, "uv_mirror_timeout", Kind.INTEGER, 10,
+         "How long a mirror may stay silent before the next is tried, in seconds.", minimum=1),
     _own(_NETWORK, "image_mirrors", Kind.STRINGS, (),
          "Mirrors of Docker Hub (host[/prefix]), or of another registry (registry=host[/prefix]).",
          rule=_IMAGE_MIRROR, example="docker.m.daocloud.io,ghcr.io=ghcr.nju.edu.cn"),
@@ -282,6 +318,8 @@ FIELDS: tuple[Field, ...] = (
     _own(_NETWORK, "ca_file", Kind.PATH, None,
          "PEM file with the certificates of a private authority, trusted beside the public ones.",
          example="certificates/company.pem"),
+    _own(_NETWORK, "ca_in_image", Kind.BOOLEAN, False,
+         "Let the running application trust DOCKYARD_CA_FILE as well, not only the build."),
     _shared(_NETWORK, "ssl_cert_file", Kind.PATH, None,
             "The same, under OpenSSL's name; used where DOCKYARD_CA_FILE is not set.",
             stands_in_for="ca_file", example="/etc/ssl/certs/ca-certificates.crt"),

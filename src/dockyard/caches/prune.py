@@ -63,7 +63,13 @@ class Pruned:
 
     plan: PrunePlan
     bytes: int
-    failures: tuple[str, ...]
+    failures: tuple[DockyardError, ...]
+
+    def raise_failures(self) -> None:
+        """Raise the first failure with the problems of all, if there is one."""
+        if self.failures:
+            first, *others = (problem for one in self.failures for problem in one.problems)
+            raise type(self.failures[0])(first, *others)
 
 
 def dedicated_builder(settings: Settings) -> str | None:
@@ -228,7 +234,7 @@ def apply_prune(
 ) -> Pruned:
     """Carry a plan out; what cannot be removed is told at the end and stops nothing else."""
     freed = 0
-    failures: list[str] = []
+    failures: list[DockyardError] = []
     steps: tuple[tuple[tuple[PruneItem, ...], Callable[[tuple[PruneItem, ...]], int]], ...] = (
         (
             plan.of(PruneKind.LOCAL),
@@ -252,8 +258,10 @@ def apply_prune(
             freed += remove(items)
             for item in items:
                 tell(item)
-        except (DockyardError, OSError) as error:
-            failures.append(str(error))
+        except DockyardError as error:
+            failures.append(error)
+        except OSError as error:
+            failures.append(CacheError(f"it cannot be removed: {error}"))
     return Pruned(plan, freed, tuple(failures))
 
 
@@ -352,6 +360,6 @@ def pruned_json(plan: PrunePlan, pruned: Pruned | None) -> dict[str, Any]:
         ],
         "planned_bytes": plan.bytes,
         "freed_bytes": pruned.bytes if pruned else None,
-        "failures": list(pruned.failures) if pruned else [],
+        "failures": [str(one) for one in pruned.failures] if pruned else [],
         "notes": list(plan.notes),
     }

@@ -1,0 +1,134 @@
+"""The tasks below ``cache.``: thin, as those of :mod:`dockyard.collection`."""
+
+from __future__ import annotations
+
+import json as json_format
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import task
+
+from dockyard.boundary import emit, reported
+
+if TYPE_CHECKING:
+    from dockyard.caches.prune_plan import PrunePlan
+    from dockyard.settings import Settings
+
+__all__ = ["cache_namespace"]
+
+
+def _settings(**flags: Any) -> Settings:
+    from dockyard.settings import load_settings
+
+    given = {name: value for name, value in flags.items() if value not in (None, [], "")}
+    return load_settings(Path.cwd(), os.environ, given)
+
+
+def _emit_json(values: Any) -> None:
+    emit(json_format.dumps(values, indent=1, ensure_ascii=False))
+
+
+@task(help={"json": "print as JSON on standard output"})
+@reported
+def info(context: Context, json: bool = False) -> None:
+    """Show what each part of the build cache holds, and what would be pruned."""
+    from dockyard.caches.information import gather_caches, present_caches
+    from dockyard.project import image_name
+
+    settings = _settings()
+    found = gather_caches(settings, image_name(settings), os.environ)
+    if json:
+        _emit_json(found.as_json())
+    else:
+        present_caches(found, sys.stdout)
+
+
+@task(
+    help={
+        "mounts": "cache mounts too: of the dedicated builder all, of others Dockyard's own",
+        "registry": "caches in DOCKYARD_REGISTRY whose branches are gone or long unused",
+        "images": "images of this project that no tag names any more",
+        "all": "everything of this machine, whatever its age (with --registry: there as well)",
+        "dry-run": "list each thing with its bytes, and remove nothing",
+        "json": "print as JSON on standard output",
+    }
+)
+@reported
+def prune(
+    context: Context,
+    mounts: bool = False,
+    registry: bool = False,
+    images: bool = False,
+    all: bool = False,  # noqa: A002 - the flag is --all
+    dry_run: bool = False,
+    json: bool = False,
+) -> None:
+    """Remove what is past budget or age, and only what Dockyard made."""
+    from dockyard.caches.prune import PruneOptions, plan_prune
+    from dockyard.project import image_name
+
+    settings = _settings()
+    options = PruneOptions(mounts=mounts, registry=registry, images=images, everything=all)
+    image = image_name(settings)
+    plan = plan_prune(settings, options, image, os.environ)
+    _carry_out(settings, plan, image, dry_run=dry_run, json=json)
+
+
+@task(
+    help={
+        "yes": "remove without asking",
+        "dry-run": "show what goes, and remove nothing",
+        "json": "print as JSON on standard output",
+    }
+)
+@reported
+def clean(context: Context, yes: bool = False, dry_run: bool = False, json: bool = False) -> None:
+    """Empty the local cache and remove the dedicated builder; `cache.init` makes it anew."""
+    from dockyard.caches.prune import plan_clean
+    from dockyard.project import image_name
+
+    settings = _settings()
+    plan = plan_clean(settings)
+    _carry_out(settings, plan, image_name(settings), dry_run=dry_run, json=json, ask=not yes)
+
+
+def _carry_out(
+    settings: Settings,
+    plan: PrunePlan,
+    image: str,
+    *,
+    dry_run: bool,
+    json: bool,
+    ask: bool = False,
+) -> None:
+    from dockyard.caches.prune import apply_prune, pruned_json
+    from dockyard.caches.prune_display import confirmed, plan_lines, pruned_lines
+    from dockyard.process import interruptible
+
+    if not json:
+        emit("\n".join(plan_lines(plan)))
+    if dry_run or not plan.items:
+        if json:
+            _emit_json(pruned_json(plan, None))
+        return
+    if ask and not confirmed(sys.stdin, sys.stderr):
+        return
+    interruptible()
+    pruned = apply_prune(settings, plan, image, os.environ)
+    if json:
+        _emit_json(pruned_json(plan, pruned))
+    else:
+        emit("\n".join(pruned_lines(pruned)))
+    pruned.raise_failures()
+
+
+def cache_namespace() -> Collection:
+    """Make the collection of the tasks below ``cache``."""
+    collection = Collection("cache")
+    for one in (info, prune, clean):
+        collection.add_task(one)
+    return collection

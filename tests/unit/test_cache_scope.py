@@ -31,6 +31,8 @@ def test_a_build_falls_back_to_the_default_branch_and_the_shared_cache(
     assert made.export_tag == f"cache-linux-amd64-{exports}"
     assert made.import_tags == tuple(f"cache-linux-amd64-{one}" for one in imports)
     assert made.moves_shared is (branch in (None, "main"))
+    written = {made.export_tag, made.shared_tag} if made.moves_shared else {made.export_tag}
+    assert set(made.export_tags) == written
 
 
 def test_names_in_the_images_own_repository() -> None:
@@ -39,9 +41,11 @@ def test_names_in_the_images_own_repository() -> None:
         "registry.example.com/acme/team/service:cache-linux-amd64-main"
     )
     assert made.mounts_tag == "mounts-linux-amd64"
-    assert scope().repository is None
+    assert scope().repository == "team/service", "as docker push reads it"
+    alone = CacheScope("service", None, ("linux/amd64",), "main", "main")
+    assert alone.repository is None
     with pytest.raises(ValueError, match="no registry"):
-        scope().reference("x")
+        alone.reference("x")
 
 
 BRANCHES = [

@@ -69,9 +69,14 @@ class CacheScope:
     branch: str | None
     default_branch: str
 
+    @property
+    def platform(self) -> str:
+        """What the build is for, as part of a tag."""
+        return platform_slug(self.platforms)
+
     def tag_of(self, branch: str | None) -> str:
         """Name the layer cache of a branch; of what has none, where it is None."""
-        stem = f"cache-{platform_slug(self.platforms)}-"
+        stem = f"cache-{self.platform}-"
         return stem + (branch_slug(branch, _TAG_LENGTH - len(stem)) if branch else SHARED)
 
     @property
@@ -90,6 +95,11 @@ class CacheScope:
         return self.branch in (None, self.default_branch)
 
     @property
+    def export_tags(self) -> tuple[str, ...]:
+        """The tags to write: the build's own, and the shared one where that follows."""
+        return tuple(dict.fromkeys((self.export_tag, *([self.shared_tag] * self.moves_shared))))
+
+    @property
     def import_tags(self) -> tuple[str, ...]:
         """The tags to import from, best first: the branch's, the default branch's, the shared."""
         branches = (self.branch, self.default_branch, None)
@@ -98,12 +108,14 @@ class CacheScope:
     @property
     def mounts_tag(self) -> str:
         """The tag of the saved cache mounts, which branches share."""
-        return f"mounts-{platform_slug(self.platforms)}"
+        return f"mounts-{self.platform}"
 
     @property
     def repository(self) -> str | None:
-        """``<registry>/<image>``; None without a registry."""
-        return f"{self.registry}/{self.image}" if self.registry else None
+        """``<registry>/<image>``, or an image whose own name has a registry; None without one."""
+        if self.registry:
+            return f"{self.registry}/{self.image}"
+        return self.image if "/" in self.image else None
 
     def reference(self, tag: str) -> str:
         """Write the full reference of a tag. Raises ValueError without a registry."""

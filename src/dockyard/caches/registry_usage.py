@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dockyard.caches.layout import CACHE_CONFIG_TYPE, Descriptor, children
 from dockyard.caches.scope import SHARED, branch_slug
-from dockyard.trace import parse_timestamp
+from dockyard.trace_reader import parse_timestamp
 
 if TYPE_CHECKING:
     from dockyard.caches.registry_client import RegistryClient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import http.client
 import json
@@ -23,7 +24,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from support.index import CHUNK, LoopbackServer
 
-__all__ = ["Fault", "Registry", "Request", "Transfer"]
+__all__ = ["Fault", "Login", "Registry", "Request", "Transfer"]
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
@@ -64,6 +65,19 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Login:
+    """What a registry wants before it answers: a login, itself or at its token server.
+
+    ``identity_token`` is accepted there as well, where it is given.
+    """
+
+    user: str
+    password: str
+    tokens: bool = False
+    identity_token: str | None = None
+
+
+@dataclass(frozen=True)
 class Transfer:
     """One request; the bytes are those of bodies, without headers and chunk framing.
 
@@ -86,6 +100,7 @@ class Registry:
 
     def __init__(self, storage: Path) -> None:
         self.fault: Callable[[Request], Fault | None] | None = None
+        self.login: Login | None = None
         self.recorded: list[Transfer] = []
         self.port = 0  # the registry's own, not the counting one
         self._storage = storage
@@ -133,8 +148,8 @@ class Registry:
         return sum(each.bytes_received for each in self.transfers if "/blobs/uploads/" in each.path)
 
     def reset(self) -> None:
-        """Forget the transfers and the fault; what is stored stays."""
-        self.fault = None
+        """Forget the transfers, the fault and the login; what is stored stays."""
+        self.fault = self.login = None
         self._server.settle()
         self.recorded.clear()
 
@@ -250,6 +265,8 @@ class _Relay(BaseHTTPRequestHandler):
     do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815
 
     def _answer(self, request: Request) -> None:
+        if self.registry.login and self._wants_login(self.registry.login):
+            return
         decide = self.registry.fault
         fault = (decide(request) if decide else None) or Fault()
         time.sleep(fault.delay_s)
@@ -281,6 +298,37 @@ class _Relay(BaseHTTPRequestHandler):
             self._start(answer.status, headers)
             while piece := answer.read(CHUNK):
                 self._send(piece)
+
+    def _wants_login(self, login: Login) -> bool:
+        """Answer what asks for a token, or lacks the login or a token of the right scope."""
+        given, path = self.headers.get("Authorization", ""), urlsplit(self.path)
+        pair = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
+        body = b"".join(self._body(chunked=False)) if path.path == "/token" else b""
+        if path.path == "/token":
+            fields = parse_qs(body.decode() or path.query)
+            refresh = fields.get("refresh_token", [None])[0]
+            if given == f"Basic {pair}" or (refresh and refresh == login.identity_token):
+                scopes = " ".join(fields["scope"]).encode()
+                answer = json.dumps({"token": base64.b64encode(scopes).decode()}).encode()
+                self._start(HTTPStatus.OK, [("Content-Length", str(len(answer)))])
+                self._send(answer)
+                return True
+        elif login.tokens:
+            named = re.match(r"/v2/(.+?)/(?:blobs|manifests|tags)/", path.path)
+            actions = "pull" if self.command in ("GET", "HEAD") else "pull,push"
+            granted = base64.b64decode(given.removeprefix("Bearer ")).decode().split()
+            if named and any(one.startswith(f"repository:{named[1]}:{actions}") for one in granted):
+                return False
+        elif given == f"Basic {pair}":
+            return False
+        challenge = 'Basic realm="registry"'
+        if login.tokens:
+            challenge = f'Bearer realm="http://{self.registry.host}/token",service="registry"'
+        for _ in self._body(self.headers.get("Transfer-Encoding", "").lower() == "chunked"):
+            pass
+        headers = [("WWW-Authenticate", challenge), ("Content-Length", "0")]
+        self._start(HTTPStatus.UNAUTHORIZED, headers)
+        return True
 
     def _body(self, chunked: bool) -> Iterator[bytes]:
         """Yield the request's body in pieces, and count it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from dockyard.errors import DockerfileError
 from dockyard.layers import Layer, LayerPlan
+from dockyard.local_packages import NO_LOCAL_PACKAGES, LocalPackages
 
 if TYPE_CHECKING:
     import jinja2
@@ -49,7 +51,8 @@ _PLAIN_WORD = re.compile(r"[A-Za-z0-9._/@+-]+")
 
 def is_dependency_stage(stage: str) -> bool:
     """Tell whether a stage belongs to the dependencies: their builder, the plan, or a layer."""
-    return stage in ("dependency-builder", "plan") or stage.startswith(DEPENDENCY_STAGE_PREFIX)
+    others = ("dependency-builder", "plan", "local-packages")
+    return stage in others or stage.startswith(DEPENDENCY_STAGE_PREFIX)
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,14 @@ class Recipe:
     ports: tuple[int, ...]
     user: str
     byte_compile: bool
+    install: str = "copy"
+    slim: tuple[str, ...] = ()
+    ca_in_image: bool = False
+    local: LocalPackages = NO_LOCAL_PACKAGES
 
 
-def recipe(settings: Settings, title: str) -> Recipe:
-    """Take from the settings what the Dockerfile is rendered from."""
+def recipe(settings: Settings, title: str, local: LocalPackages) -> Recipe:
+    """Take from the settings, and from what the lock has in folders, what is rendered."""
     return Recipe(
         dockerfile=settings.dockerfile,
         project=settings.project,
@@ -94,6 +101,10 @@ def recipe(settings: Settings, title: str) -> Recipe:
         ports=settings.ports,
         user=settings.user,
         byte_compile=settings.byte_compile,
+        install=settings.install,
+        slim=settings.slim,
+        ca_in_image=settings.ca_in_image,
+        local=local,
     )
 
 
@@ -110,9 +121,32 @@ def _copy(path: str) -> str:
     return f"[{_escaped(source)}, {_escaped(target)}]"
 
 
-def _python_path(copy_paths: Sequence[str]) -> str:
-    has_source_folder = any(PurePosixPath(path).parts[:1] == ("src",) for path in copy_paths)
-    return f"{APPLICATION_FOLDER}/src" if has_source_folder else APPLICATION_FOLDER
+def _python_path(recipe: Recipe) -> str:
+    if recipe.install == "wheel":
+        return ""
+    has_source_folder = any(PurePosixPath(path).parts[:1] == ("src",) for path in recipe.copy_paths)
+    first = f"{APPLICATION_FOLDER}/src" if has_source_folder else APPLICATION_FOLDER
+    members = (f"{APPLICATION_FOLDER}/{path}" for path in recipe.local.python_path)
+    return ":".join((first, *members))
+
+
+def _copied(recipe: Recipe) -> tuple[str, ...]:
+    """List the paths that the image gets as they are: all but the sources that wheels are of."""
+    if recipe.install == "copy":
+        return recipe.copy_paths
+    members = (PurePosixPath(one) for one in recipe.local.members if one != ".")
+    built = {PurePosixPath("src"), *members}
+    return tuple(
+        path
+        for path in recipe.copy_paths
+        if built.isdisjoint((PurePosixPath(path), *PurePosixPath(path).parents))
+    )
+
+
+def _slim(recipe: Recipe) -> str:
+    """Render the policies as arguments; what is compiled on purpose is not left out again."""
+    unwanted = ("bytecode",) if recipe.byte_compile else ()
+    return "".join(f" {policy}" for policy in recipe.slim if policy not in unwanted)
 
 
 def _assignment(plan: LayerPlan) -> str:
@@ -144,15 +178,24 @@ def _templates() -> jinja2.Environment:
     )
 
 
-def render_dockerignore(copy_paths: Sequence[str]) -> str:
+def render_dockerignore(
+    copy_paths: Sequence[str], install: str = "copy", local: LocalPackages = NO_LOCAL_PACKAGES
+) -> str:
     """Render a .dockerignore that lets in only what the image needs."""
-    return _templates().get_template("dockerignore.jinja").render(copy_paths=copy_paths)
+    paths = [*copy_paths, *local.packages]
+    if install == "wheel":
+        # Build backends read these beside the sources.
+        paths += [*(one for one in local.members if one != "."), "README*", "LICEN[CS]E*"]
+    unique = tuple(dict.fromkeys(paths))
+    return _templates().get_template("dockerignore.jinja").render(copy_paths=unique)
 
 
 def render(recipe: Recipe, plan: LayerPlan) -> str:
     """Render the whole Dockerfile; the same recipe and plan always give the same text."""
     environment = _templates()
     numbers = range(1, len(plan.layers) + 1)
+    slim = _slim(recipe)
+    wheel = recipe.install == "wheel"
     body = environment.get_template("Dockerfile.jinja").render(
         dockerfile=recipe.dockerfile,
         project=recipe.project,
@@ -164,8 +207,13 @@ def render(recipe: Recipe, plan: LayerPlan) -> str:
         build_packages=recipe.build_packages,
         runtime_packages=recipe.runtime_packages,
         byte_compile=recipe.byte_compile,
-        python_path=_python_path(recipe.copy_paths),
-        copy_instructions=[_copy(path) for path in recipe.copy_paths],
+        python_path=_python_path(recipe),
+        copy_instructions=[_copy(path) for path in _copied(recipe)],
+        members=[shlex.quote(one) for one in recipe.local.members] if wheel else [],
+        local_packages=[shlex.quote(path) for path in recipe.local.packages],
+        git_sources=recipe.local.git,
+        ca_in_image=recipe.ca_in_image,
+        slim=slim,
         ports=recipe.ports,
         user=recipe.user,
         command=json.dumps(list(recipe.command), ensure_ascii=False) if recipe.command else "",
@@ -173,7 +221,9 @@ def render(recipe: Recipe, plan: LayerPlan) -> str:
             json.dumps(list(recipe.health_check), ensure_ascii=False) if recipe.health_check else ""
         ),
         assignment=_assignment(plan),
-        dependencies=environment.get_template("dependencies.jinja").render(numbers=numbers).strip(),
+        dependencies=environment.get_template("dependencies.jinja")
+        .render(numbers=numbers, slim=slim)
+        .strip(),
         copies=_copies(plan),
     )
     return _stamp(body, _digest(body))
@@ -277,6 +327,7 @@ def read_plan(text: str, where: str = "docker/Dockerfile") -> LayerPlan | None:
 def template_digest() -> str:
     """Digest the templates: a newer Dockyard may render the same settings differently."""
     digest = hashlib.sha256()
-    for path in sorted((Path(__file__).parent / "templates").glob("*.jinja")):
-        digest.update(path.read_bytes())
+    for path in sorted((Path(__file__).parent / "templates").iterdir()):
+        if path.is_file():
+            digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -21,11 +21,14 @@ from dockyard.dockerfile import (
 from dockyard.env_example import render_env_example
 from dockyard.errors import DockerfileError, DockyardError
 from dockyard.layers import plan_by_size
+from dockyard.local_packages import find_local_packages
 from dockyard.preparation import project_facts
 from dockyard.project import check_copy_paths
 from dockyard.state import write_atomically
 
 if TYPE_CHECKING:
+    from dockyard.local_packages import LocalPackages
+    from dockyard.project import ProjectFacts
     from dockyard.settings import Settings
 
 __all__ = ["Action", "FileChange", "Side", "apply_changes", "difference", "plan_changes"]
@@ -83,13 +86,21 @@ def _read(path: Path) -> str | None:
         ) from error
 
 
-def _dockerfile_change(settings: Settings, side: Side) -> FileChange:
+def _local_packages(settings: Settings, facts: ProjectFacts) -> LocalPackages:
+    return find_local_packages(
+        settings.root / settings.project,
+        facts,
+        install=settings.install,
+        copy_paths=settings.copy_paths,
+    )
+
+
+def _dockerfile_change(settings: Settings, side: Side, facts: ProjectFacts) -> FileChange:
     path = settings.root / settings.dockerfile
     before = _read(path)
-    facts = project_facts(settings)
     plan = read_plan(before, settings.dockerfile) if before and side is not Side.RENDERED else None
     rendered = render(
-        recipe(settings, settings.image or facts.name),
+        recipe(settings, settings.image or facts.name, _local_packages(settings, facts)),
         plan or plan_by_size(facts.packages, settings.layers),
     )
     state = dockerfile_state(before, rendered)
@@ -120,11 +131,15 @@ def _missing_only(path: Path, text: str) -> FileChange:
 def plan_changes(settings: Settings, side: Side = Side.NEITHER) -> tuple[FileChange, ...]:
     """Decide what ``init`` does to each file, and write nothing."""
     project = settings.root / settings.project
-    dockerfile = _dockerfile_change(settings, side)
+    facts = project_facts(settings)
+    dockerfile = _dockerfile_change(settings, side, facts)
     check_copy_paths(project, settings.copy_paths)
+    ignored = render_dockerignore(
+        settings.copy_paths, settings.install, _local_packages(settings, facts)
+    )
     return (
         dockerfile,
-        _missing_only(project / ".dockerignore", render_dockerignore(settings.copy_paths)),
+        _missing_only(project / ".dockerignore", ignored),
         _missing_only(settings.root / ".env.example", render_env_example()),
         _missing_only(settings.root / "tasks.py", TASKS),
     )
@@ -133,7 +148,7 @@ def plan_changes(settings: Settings, side: Side = Side.NEITHER) -> tuple[FileCha
 def difference(settings: Settings) -> str:
     """Compare the Dockerfile with the one that the settings would render, as a unified diff."""
     path = settings.root / settings.dockerfile
-    change = _dockerfile_change(settings, Side.RENDERED)
+    change = _dockerfile_change(settings, Side.RENDERED, project_facts(settings))
     if change.before is None:
         raise DockerfileError("there is no Dockerfile", where=str(path), hint="`invoke init`")
     return "".join(

@@ -28,6 +28,7 @@ __all__ = [
     "normalize",
     "parse_lock",
     "resolve",
+    "resolve_members",
 ]
 
 SourceKind = Literal["registry", "git", "url", "path", "directory", "editable", "virtual"]
@@ -83,6 +84,45 @@ def resolve(
     left out. ``extras`` and ``groups`` are the chosen ones, normalised. Raises ProjectError if two
     of them, or what they lead to, are declared as conflicting.
     """
+    left_out = {*map(normalize, lock.members), *roots}
+    chosen = {
+        id(table): to_package(table, target)
+        for table in reach(lock, roots, extras=extras, groups=groups, target=target)
+        if normalize(table["name"]) not in left_out and "virtual" not in table["source"]
+    }
+    return tuple(sorted(chosen.values(), key=lambda package: (package.name, package.version)))
+
+
+def resolve_members(
+    lock: LockFile,
+    roots: Sequence[str],
+    *,
+    extras: Collection[str],
+    groups: Collection[str],
+    target: Target,
+) -> tuple[Package, ...]:
+    """Return the root packages, then the workspace members that the target installs for them.
+
+    Those that cannot be installed (``virtual``) are left out; otherwise as :func:`resolve`.
+    """
+    members = {*map(normalize, lock.members), *roots}
+    found = {
+        id(table): to_package(table, target)
+        for table in reach(lock, roots, extras=extras, groups=groups, target=target)
+        if normalize(table["name"]) in members and "virtual" not in table["source"]
+    }
+    return tuple(sorted(found.values(), key=lambda one: (one.name not in roots, one.name)))
+
+
+def reach(
+    lock: LockFile,
+    roots: Sequence[str],
+    *,
+    extras: Collection[str],
+    groups: Collection[str],
+    target: Target,
+) -> list[dict[str, Any]]:
+    """Return the tables of the roots and of all that they lead to; a table may come twice."""
     matches = marker_evaluator(target)
     check_supported(lock, matches, target)
     tables = [lock_package(lock, {"name": name}, matches) for name in roots]
@@ -97,12 +137,7 @@ def resolve(
         for _ in walk(lock, start, first, matches, active, collect=True):
             pass
         check_conflicts(lock, active)
-    left_out = {*map(normalize, lock.members), *roots}
-    chosen: dict[int, Package] = {}
-    for table in walk(lock, start, first, matches, active, collect=False):
-        if normalize(table["name"]) not in left_out and "virtual" not in table["source"]:
-            chosen.setdefault(id(table), to_package(table, target))
-    return tuple(sorted(chosen.values(), key=lambda package: (package.name, package.version)))
+    return [*tables, *walk(lock, start, first, matches, active, collect=False)]
 
 
 def check_supported(lock: LockFile, matches: Matcher, target: Target) -> None:

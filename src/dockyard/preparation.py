@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dockyard.base_images import BaseImage, ImageOrigin, normalise, resolve_base_images
@@ -22,6 +22,7 @@ from dockyard.dockerfile import (
 from dockyard.engine import EngineFacts, engine_facts
 from dockyard.errors import DockerfileError, DockyardError, EngineError, SettingsError
 from dockyard.layers import LayerPlan, plan_by_size
+from dockyard.local_packages import NO_LOCAL_PACKAGES, LocalPackages, find_local_packages
 from dockyard.project import Package, ProjectFacts, Target, check_copy_paths, read_project
 from dockyard.revision import Revision, begin_revision
 from dockyard.settings import Settings
@@ -46,6 +47,7 @@ class KnownProject:
     name: str
     version: str
     packages: tuple[str, ...]
+    local: LocalPackages = NO_LOCAL_PACKAGES
 
 
 @dataclass(frozen=True)
@@ -116,18 +118,29 @@ class _Facts:
             _read_bytes(folder / "uv.lock"),
             [settings.project, settings.extras, settings.groups],
             [settings.python_image, settings.platforms, architecture],
+            [settings.install, settings.copy_paths],
         )
         remembered = state.recall("project", fingerprint)
         if isinstance(remembered, dict):
-            self.known = KnownProject(**{**remembered, "packages": tuple(remembered["packages"])})
+            local = remembered["local"]
+            self.known = KnownProject(
+                remembered["name"],
+                remembered["version"],
+                tuple(remembered["packages"]),
+                LocalPackages(
+                    members=tuple(local["members"]),
+                    packages=tuple(local["packages"]),
+                    python_path=tuple(local["python_path"]),
+                    git=bool(local["git"]),
+                ),
+            )
         else:
             names = tuple(dict.fromkeys(package.name for package in self.full().packages))
-            self.known = KnownProject(self.full().name, self.full().version, names)
-            state.remember(
-                "project",
-                fingerprint,
-                {"name": self.known.name, "version": self.known.version, "packages": names},
+            local_packages = find_local_packages(
+                folder, self.full(), install=settings.install, copy_paths=settings.copy_paths
             )
+            self.known = KnownProject(self.full().name, self.full().version, names, local_packages)
+            state.remember("project", fingerprint, asdict(self.known))
 
     def full(self) -> ProjectFacts:
         if self._facts is None:
@@ -152,7 +165,7 @@ def _settle_dockerfile(
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise DockerfileError(f"it cannot be read: {error}", where=str(path)) from error
-    what = recipe(settings, settings.image or facts.known.name)
+    what = recipe(settings, settings.image or facts.known.name, facts.known.local)
     plan = read_plan(text, settings.dockerfile)
     fingerprint = _fingerprint(text, repr(what), template_digest())
     if state.recall("dockerfile", fingerprint) == "settled":

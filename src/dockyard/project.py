@@ -23,6 +23,7 @@ from dockyard.lock import (
     normalize,
     parse_lock,
     resolve,
+    resolve_members,
 )
 from dockyard.target import Target
 
@@ -45,7 +46,8 @@ class ProjectFacts:
     """What a build needs of a project.
 
     ``packages``: what the chosen extras and groups install on the target, sorted by name, the
-    project and its workspace members left out. ``lock_digest``: hex SHA-256 of uv.lock's bytes.
+    project and its workspace members left out; ``members``: these, the project first, as far as
+    they can be installed. ``lock_digest``: hex SHA-256 of uv.lock's bytes.
     ``files``: every file that was read.
     """
 
@@ -58,6 +60,7 @@ class ProjectFacts:
     packages: tuple[Package, ...]
     lock_digest: str
     files: tuple[Path, ...]
+    members: tuple[Package, ...] = ()
 
 
 def _read_toml(path: Path, missing: ProjectError) -> tuple[dict[str, Any], bytes]:
@@ -126,6 +129,9 @@ def read_project(
         extras=chosen_extras,
         groups=chosen_groups,
         packages=resolve(lock, roots, extras=chosen_extras, groups=chosen_groups, target=target),
+        members=resolve_members(
+            lock, roots, extras=chosen_extras, groups=chosen_groups, target=target
+        ),
         lock_digest=hashlib.sha256(content).hexdigest(),
         files=(path, directory / "uv.lock", *(member for member in tables if member != path)),
     )

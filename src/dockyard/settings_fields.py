@@ -80,9 +80,12 @@ _USER = Rule(
     "a numeric user, or user:group, that is not root (0)",
 )
 _BACKEND = Rule(
-    rf"(?:local|registry|inline|gha|s3|azblob)(?::{_OPTIONS})?",
-    "a cache backend (local, registry, inline, gha, s3 or azblob, then “:key=value,key=value”)",
+    rf"auto|none|(?:local|registry|inline|gha|s3|azblob)(?::{_OPTIONS})?",
+    "a cache backend (auto, none, or one of local, registry, inline, gha, s3 and azblob, then "
+    "“:key=value,key=value”)",
 )
+# git-check-ref-format(1), as far as it concerns a name that is compared and never given to git.
+_BRANCH = Rule(r"(?![-/])[^\s~^:?*\[\\\x00-\x20\x7f]+(?<![/.])", "the name of a branch")
 _BUILDER = Rule(r"[A-Za-z0-9][A-Za-z0-9._/-]*", "the name of a builder")
 _NEW_BUILDER = Rule(r"[A-Za-z][A-Za-z0-9._-]*", "a name for a builder")
 _OPTION = Rule(r"[A-Za-z][A-Za-z0-9._-]*=.*", "an option (key=value)")
@@ -261,10 +264,14 @@ FIELDS: tuple[Field, ...] = (
 
     _own(_CACHE, "cache_dir", Kind.PATH, ".dockyard/cache",
          "Folder of the local build cache, relative to the repository root or absolute."),
-    _own(_CACHE, "cache_backends", Kind.STRINGS, (),
+    _own(_CACHE, "cache_backends", Kind.STRINGS, ("auto",),
          "Where the build cache is kept beside the builder: local, registry, inline, gha, s3 or "
-         "azblob, divided by white space. buildx's options follow a colon.",
+         "azblob, divided by white space; buildx's options follow a colon. auto is the registry "
+         "for what is pushed to one, and none is none.",
          rule=_BACKEND, separator=" ", example="local s3:bucket=builds,region=eu-west-1"),
+    _own(_CACHE, "default_branch", Kind.STRING, None,
+         "The branch whose cache other branches start from. Without it, origin's, else main.",
+         rule=_BRANCH, example="main"),
     _own(_CACHE, "cache_budget", Kind.BYTES, 20 * 10**9,
          "How large the build cache may grow, in bytes or with a unit.", minimum=1),
     _own(_CACHE, "cache_days", Kind.INTEGER, 14,
@@ -303,8 +310,8 @@ FIELDS: tuple[Field, ...] = (
          "Network that build steps see.", choices=("default", "host", "none")),
 
     _own(_NETWORK, "uv_mirrors", Kind.STRINGS, (),
-         "Mirrors of PyPI, tried in this order before it; with index=, of the index of that name or "
-         "URL. Short names: tuna, aliyun, ustc, tencent, huawei. The lock's hashes are checked "
+         "Mirrors of PyPI, tried in this order before it; with index=, of the index of that name "
+         "or URL. Short names: tuna, aliyun, ustc, tencent, huawei. The lock's hashes are checked "
          "whichever answers. A user and password may stand in the URL.", rule=_MIRROR,
          example="tuna,aliyun,internal=https://mirror.example.com/internal/simple"),
     _own(_NETWORK, "uv_mirror_timeout", Kind.INTEGER, 10,

@@ -114,8 +114,8 @@ def test_apt_packages_are_installed_in_their_own_stages() -> None:
 
 
 def test_byte_compilation_is_an_option() -> None:
-    assert "--compile-bytecode" not in render(RECIPE, PLAN)
-    assert "--compile-bytecode" in render(EVERYTHING, PLAN)
+    assert "UV_COMPILE_BYTECODE=1" not in render(RECIPE, PLAN)
+    assert "UV_COMPILE_BYTECODE=1" in render(EVERYTHING, PLAN)
 
 
 def test_uv_is_mounted_and_never_copied() -> None:

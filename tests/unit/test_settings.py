@@ -289,7 +289,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("DOCKYARD_COMMAND", "[" * 99999, "is not a command"),
     ("DOCKYARD_HEALTH_CHECK", '["a", "\\u0000"]', "(U+0000)"),
     ("DOCKYARD_COMPRESSION", "xz", "“xz” is not one of zstd, gzip, estargz, uncompressed"),
-    ("DOCKYARD_INSTALL", "wheel", "“wheel” is not one of copy"),
+    ("DOCKYARD_INSTALL", "editable", "“editable” is not one of copy, wheel"),
     ("DOCKYARD_PROJECT", "/srv/app", "is not a path below the repository root"),
     ("DOCKYARD_PROJECT", "..", "is not a path below"),
     ("DOCKYARD_COPY_PATHS", "src,../secrets", "“../secrets” is not a path below"),
@@ -575,6 +575,8 @@ def test_credentials_are_collected_and_go_to_the_installer() -> None:
     assert settings.sources["index_credentials"].origin is Origin.ENVIRONMENT
     assert ".env, line 4" in settings.sources["index_credentials"].where
     assert settings.package_environment() == {
+        "DOCKYARD_UV_MIRRORS": MIRROR,
+        "DOCKYARD_UV_MIRROR_TIMEOUT": "10",
         "UV_DEFAULT_INDEX": "https://tok-12345@index.example/simple",
         **credentials,
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -45,7 +46,8 @@ def describe_build(
     """Render what a build would run, and run nothing: the command, the bake file, and the notes."""
     state = State(settings.root)
     prepared = prepare(settings, options, environment, state, show_only=True)
-    hidden = "".join(f"{name}=*** " for name in secret_environment(settings))
+    secrets = dict(prepared.caches.arguments.environment) if prepared.caches else {}
+    hidden = "".join(f"{name}=*** " for name in (*secret_environment(settings), *secrets))
     command = shlex.join(prepared.definition.arguments())
     bake = json.dumps(prepared.definition.bake(), indent=2)
     text = (
@@ -69,19 +71,66 @@ def build(
     state = State(settings.root)
     prepared = prepare(settings, options, environment, state)
     started, clock = datetime.now(UTC), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
-        metadata_file = Path(folder) / "metadata.json"
-        with process.follow(
-            prepared.definition.arguments(str(metadata_file)),
-            environment=build_environment(settings, environment),
-            directory=settings.root,
-        ) as child:
-            trace, status, interrupted = _follow(child, prepared, environment, stream)
-        metadata = _read_metadata(metadata_file)
+    with prepared.caches or contextlib.nullcontext():
+        ran = _run(prepared, environment, stream)
+        if again := _without_faulty_caches(prepared, ran):
+            prepared = again
+            ran = _run(prepared, environment, stream)
+        if prepared.caches:
+            notes = prepared.caches.settle(ran.trace, succeeded=ran.status == 0)
+            prepared = replace(prepared, notes=(*prepared.notes, *notes))
     seconds = time.monotonic() - clock
-    result = _result(prepared, trace, status, interrupted, metadata, started, seconds, state)
+    result = _result(prepared, ran, started, seconds, state)
     state.save()
     return result
+
+
+@dataclass(frozen=True)
+class _Ran:
+    """How buildx ended: its trace, exit status, whether by Ctrl-C, and the metadata it wrote."""
+
+    trace: BuildTrace
+    status: int
+    interrupted: bool
+    metadata: dict[str, Any]
+
+
+def _run(prepared: Prepared, environment: Mapping[str, str], stream: TextIO) -> _Ran:
+    with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
+        metadata_file = Path(folder) / "metadata.json"
+        secrets = dict(prepared.caches.arguments.environment) if prepared.caches else {}
+        with process.follow(
+            prepared.definition.arguments(str(metadata_file)),
+            environment={**build_environment(prepared.settings, environment), **secrets},
+            directory=prepared.settings.root,
+        ) as child:
+            trace, status, interrupted = _follow(child, prepared, environment, stream)
+        return _Ran(trace, status, interrupted, _read_metadata(metadata_file))
+
+
+def _without_faulty_caches(prepared: Prepared, ran: _Ran) -> Prepared | None:
+    """Prepare another try where a build failed for the sake of a cache; None where it did not."""
+    if ran.status == 0 or ran.interrupted or not prepared.definition.cache_from:
+        return None
+    from dockyard.caches.faults import builder_is_stuck, sources_at_fault
+
+    faulty = sources_at_fault(ran.trace, prepared.definition.cache_from)
+    if not faulty or prepared.caches is None:
+        return None
+    if builder_is_stuck(ran.trace) and prepared.builder.name == prepared.settings.builder_name:
+        # The next build starts it again; what it has cached stays.
+        process.run(["docker", "buildx", "stop", prepared.builder.name], timeout=60)
+    caches = prepared.caches.without(faulty)
+    return replace(
+        prepared,
+        caches=caches,
+        definition=replace(prepared.definition, cache_from=caches.arguments.cache_from),
+        notes=(
+            *prepared.notes,
+            f"built again without {len(faulty)} cache(s), whose layers could not be loaded",
+            *prepared.caches.faults(ran.trace),
+        ),
+    )
 
 
 def _follow(
@@ -90,7 +139,7 @@ def _follow(
     """Read the build's progress to its end, showing it: the trace, exit status, interrupted."""
     status, interrupted = -1, False
     # From here on the child runs, and what is imported costs no time of its own.
-    from dockyard.trace import TraceReader
+    from dockyard.trace_reader import TraceReader
 
     reader = TraceReader(clean=redactor(prepared.settings))
     display: Display | None = None
@@ -129,10 +178,7 @@ def _read_metadata(path: Path) -> dict[str, Any]:
 
 def _result(
     prepared: Prepared,
-    trace: BuildTrace,
-    status: int,
-    interrupted: bool,
-    metadata: dict[str, Any],
+    ran: _Ran,
     started: datetime,
     seconds: float,
     state: State,
@@ -144,11 +190,11 @@ def _result(
     settings = prepared.settings
     error: DockyardError | None = None
     image = None
-    if interrupted:
+    if ran.interrupted:
         outcome = "interrupted"
-    elif status == 0:
+    elif ran.status == 0:
         outcome = "succeeded"
-        digest = metadata.get("containerimage.digest")
+        digest = ran.metadata.get("containerimage.digest")
         tag = prepared.definition.tags[-1]
         if "type=cacheonly" not in prepared.definition.output:
             image = image_facts(state, tag, digest if isinstance(digest, str) else None)
@@ -156,16 +202,16 @@ def _result(
         from dockyard.diagnose import diagnose
 
         outcome = "failed"
-        error = diagnose(trace, status, settings.dockerfile)
+        error = diagnose(ran.trace, ran.status, settings.dockerfile)
         # What was recalled may be what was wrong: a stopped engine, an image that is gone.
-        state.forget("engine", "base-images")
+        state.forget("engine", "base-images", "builder")
     record = record_build(
         prepared,
-        trace,
+        ran.trace,
         outcome=outcome,
         started=started,
         seconds=seconds,
-        metadata=metadata,
+        metadata=ran.metadata,
         image=image,
         error=error,
     )
@@ -174,7 +220,7 @@ def _result(
         path = write_record(settings.root, record, settings.records)
     except DockyardError as problem:
         error = error or problem
-    return BuildResult(record, path, error, interrupted)
+    return BuildResult(record, path, error, ran.interrupted)
 
 
 def present(

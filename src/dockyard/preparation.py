@@ -7,9 +7,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dockyard.base_images import BaseImage, ImageOrigin, normalise, resolve_base_images
-from dockyard.builders import BuilderChoice, choose_builder, output_for
+from dockyard.builder_use import check_reachable_images, settle_builder
+from dockyard.builders import BuilderChoice, output_for
 from dockyard.definition import BuildDefinition, define, image_epoch
 from dockyard.dockerfile import (
     DockerfileState,
@@ -27,6 +29,9 @@ from dockyard.project import Package, ProjectFacts, Target, check_copy_paths, re
 from dockyard.revision import Revision, begin_revision
 from dockyard.settings import Settings
 from dockyard.state import State, write_atomically
+
+if TYPE_CHECKING:
+    from dockyard.caches.use import CacheUse
 
 __all__ = ["BuildOptions", "Prepared", "prepare", "project_facts", "target_of"]
 
@@ -63,6 +68,7 @@ class Prepared:
     layer_packages: tuple[tuple[str, ...], ...]
     definition: BuildDefinition
     notes: tuple[str, ...]
+    caches: CacheUse | None = None
 
 
 def target_of(settings: Settings, architecture: str = "amd64") -> Target:
@@ -238,7 +244,8 @@ def prepare(
     nothing and makes do without an engine. Raises what is wrong with settings, project,
     Dockerfile, engine or base images.
     """
-    revision = begin_revision(settings.root)
+    caching = _uses_caches(settings, options)
+    revision = begin_revision(settings.root, environment, default_branch=caching)
     if options.push and not settings.registry:
         raise SettingsError(
             "--push needs to know where to",
@@ -259,7 +266,16 @@ def prepare(
     wanted = {"PYTHON_IMAGE": settings.python_image, "UV_IMAGE": settings.uv_image}
     base_images = _base_images(wanted, settings, state, engine, fresh=fresh, lenient=show_only)
     assumed = engine or EngineFacts("", "", "default", True, "amd64", "")
-    choice = choose_builder(settings, assumed, push=options.push)
+    choice, builder_notes = settle_builder(
+        settings,
+        environment,
+        state,
+        assumed,
+        push=options.push,
+        load=options.load,
+        show_only=show_only or engine is None,
+    )
+    check_reachable_images(choice, base_images)
     standing_in = tuple(
         f"NOT the published image: {image.resolved} stands in for {image.requested} "
         "(made on this machine, no registry answered)"
@@ -267,9 +283,15 @@ def prepare(
         if image.origin is ImageOrigin.STAND_IN
     )
     answer = revision()
+    image = settings.image or facts.known.name
+    caches = (
+        _open_caches(settings, options, environment, answer, image, assumed, choice, show_only)
+        if caching
+        else None
+    )
     definition = define(
         settings,
-        image=settings.image or facts.known.name,
+        image=image,
         version=facts.known.version,
         revision=answer,
         base_images={image.argument: image.resolved for image in base_images},
@@ -283,6 +305,8 @@ def prepare(
             epoch=image_epoch(settings, answer),
         ),
         no_cache=options.no_cache,
+        cache_from=caches.arguments.cache_from if caches else (),
+        cache_to=caches.arguments.cache_to if caches else (),
     )
     return Prepared(
         settings=settings,
@@ -293,7 +317,44 @@ def prepare(
         base_images=base_images,
         layer_packages=_packages_by_layer(plan, facts.known.packages),
         definition=definition,
-        notes=(*settings.notes, *standing_in, *engine_note, *notes),
+        notes=(
+            *settings.notes,
+            *standing_in,
+            *engine_note,
+            *notes,
+            *(caches.notes if caches else ()),
+        ),
+        caches=caches,
+    )
+
+
+def _uses_caches(settings: Settings, options: BuildOptions) -> bool:
+    """Whether a build uses caches beside the builder's own, by what was asked for alone."""
+    kinds = set(settings.cache_backends) - {"none"}
+    return bool(kinds - {"auto"}) or ("auto" in kinds and options.push)
+
+
+def _open_caches(
+    settings: Settings,
+    options: BuildOptions,
+    environment: Mapping[str, str],
+    revision: Revision,
+    image: str,
+    engine: EngineFacts,
+    choice: BuilderChoice,
+    show_only: bool,
+) -> CacheUse:
+    from dockyard.caches.use import cache_scope, open_caches
+
+    platform = f"linux/{engine.architecture}"
+    return open_caches(
+        settings,
+        cache_scope(settings, image=image, platform=platform, revision=revision),
+        push=options.push,
+        environment=environment,
+        imports=not options.no_cache,
+        exports=choice.driver != "docker" or engine.containerd_store,
+        show_only=show_only,
     )
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dockyard import process
 
-__all__ = ["Revision", "begin_revision", "parse_status", "without_credentials"]
+__all__ = [
+    "Revision",
+    "begin_revision",
+    "branch_of_ci",
+    "parse_status",
+    "without_credentials",
+]
 
 _SHORT = 12
 
@@ -19,7 +25,8 @@ class Revision:
     """The state of the working tree; all None and not dirty outside of a git repository.
 
     ``commit`` is the full object name, ``time`` the commit's in seconds since 1970 UTC, ``dirty``
-    tells of changed or untracked files, ``source`` is the origin's URL without credentials.
+    tells of changed or untracked files, ``source`` is the origin's URL without credentials,
+    ``default_branch`` what the origin calls its own (None where it was never asked).
     """
 
     commit: str | None = None
@@ -27,6 +34,7 @@ class Revision:
     dirty: bool = False
     time: int | None = None
     source: str | None = None
+    default_branch: str | None = None
 
     @property
     def short(self) -> str | None:
@@ -57,33 +65,59 @@ def without_credentials(url: str) -> str:
     return re.sub(r"(?<=://)[^/@]*@", "", url.strip())
 
 
-def begin_revision(directory: Path) -> Callable[[], Revision]:
+def branch_of_ci(environment: Mapping[str, str]) -> str | None:
+    """Name the branch that a CI service builds, whose checkout is of a commit alone.
+
+    None on a tag. Of a pull or merge request it is the source branch.
+    https://docs.github.com/actions/reference/workflows-and-actions/variables,
+    https://docs.gitlab.com/ci/variables/predefined_variables/
+    """
+    if environment.get("GITHUB_REF_TYPE") == "tag" or environment.get("CI_COMMIT_TAG"):
+        return None
+    names = (
+        "GITHUB_HEAD_REF",
+        "GITHUB_REF_NAME",
+        "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME",
+        "CI_COMMIT_REF_NAME",
+    )
+    return next((environment[name] for name in names if environment.get(name)), None)
+
+
+def begin_revision(
+    directory: Path, environment: Mapping[str, str], *, default_branch: bool = False
+) -> Callable[[], Revision]:
     """Ask git about ``directory`` in the background; call the result to wait for the answer.
 
+    ``environment`` names the branch where git does not; ``default_branch`` asks for that as well.
     No git, or no repository, gives an empty Revision.
     """
-    commands = (
+    commands: list[tuple[str, ...]] = [
         ("status", "--porcelain=v2", "--branch"),
         ("log", "-1", "--format=%ct"),
         ("config", "--get", "remote.origin.url"),
-    )
+    ]
+    if default_branch:
+        commands.append(("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"))
     try:
         running = [process.start(["git", *command], directory=directory) for command in commands]
     except OSError:
         return Revision
 
     def answer() -> Revision:
-        status, log, origin = (one.wait(timeout=30) for one in running)
+        status, log, origin, *asked = (one.wait(timeout=30) for one in running)
         if not status.succeeded:
             return Revision()
         commit, branch, dirty = parse_status(status.stdout)
         seconds = log.stdout.strip()
         return Revision(
             commit=commit,
-            branch=branch,
+            branch=branch or branch_of_ci(environment),
             dirty=dirty,
             time=int(seconds) if seconds.isdigit() else None,
             source=without_credentials(origin.stdout) or None,
+            default_branch=next(
+                (one.stdout.strip().removeprefix("origin/") or None for one in asked), None
+            ),
         )
 
     return answer

@@ -90,6 +90,7 @@ class Settings:
     compression_level: int
     cache_dir: Path
     cache_backends: tuple[str, ...]
+    default_branch: str | None
     cache_budget: int
     cache_days: int
     builder: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockyard.revision import Revision, parse_status, without_credentials
+from dockyard.revision import Revision, branch_of_ci, parse_status, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,20 @@ def test_short_revision() -> None:
     assert Revision().short is None
     assert Revision("0123456789abcdef").short == "0123456789ab"
     assert Revision("0123456789abcdef", dirty=True).short == "0123456789ab-dirty"
+
+
+@pytest.mark.parametrize(
+    ("environment", "branch"),
+    [
+        ({}, None),
+        ({"GITHUB_REF_NAME": "main", "GITHUB_REF_TYPE": "branch", "GITHUB_HEAD_REF": ""}, "main"),
+        ({"GITHUB_REF_NAME": "12/merge", "GITHUB_HEAD_REF": "topic"}, "topic"),
+        ({"GITHUB_REF_NAME": "v1.0", "GITHUB_REF_TYPE": "tag"}, None),
+        ({"CI_COMMIT_REF_NAME": "main"}, "main"),
+        ({"CI_COMMIT_REF_NAME": "x", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "topic"}, "topic"),
+        ({"CI_COMMIT_REF_NAME": "v1.0", "CI_COMMIT_TAG": "v1.0"}, None),
+    ],
+    ids=["no CI", "push", "pull request", "tag", "GitLab", "merge request", "GitLab's tag"],
+)
+def test_branch_of_a_checkout_without_one(environment: dict[str, str], branch: str | None) -> None:
+    assert branch_of_ci(environment) == branch

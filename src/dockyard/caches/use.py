@@ -1,0 +1,169 @@
+"""The caches of one build: opened before buildx starts, settled after it has ended."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dockyard.caches.backends import (
+    CacheArguments,
+    LocalCache,
+    backends_in_force,
+    cache_arguments,
+)
+from dockyard.caches.scope import CacheScope
+from dockyard.errors import DockyardError
+
+if TYPE_CHECKING:
+    from dockyard.caches.directory import CacheDirectory, Snapshot
+    from dockyard.revision import Revision
+    from dockyard.settings import Settings
+    from dockyard.trace import BuildTrace
+
+__all__ = ["CacheUse", "cache_scope", "open_caches", "read_local"]
+
+DEFAULT_BRANCH = "main"
+
+
+def cache_scope(settings: Settings, *, image: str, platform: str, revision: Revision) -> CacheScope:
+    """Name a build's caches; ``platform`` is the engine's, for where none is asked for."""
+    return CacheScope(
+        image=image,
+        registry=settings.registry,
+        platforms=settings.platforms or (platform,),
+        branch=revision.branch,
+        default_branch=settings.default_branch or revision.default_branch or DEFAULT_BRANCH,
+    )
+
+
+@dataclass(frozen=True)
+class CacheUse:
+    """What a build does with caches; a context manager that leaves nothing behind.
+
+    ``notes`` are for the record: what is left out, and why.
+    """
+
+    settings: Settings
+    scope: CacheScope
+    arguments: CacheArguments
+    notes: tuple[str, ...] = ()
+    snapshot: Snapshot | None = None
+
+    def __enter__(self) -> CacheUse:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.snapshot:
+            self.snapshot.drop()
+
+    def without(self, sources: tuple[str, ...]) -> CacheUse:
+        """Return it without some of the imports, for another try."""
+        kept = tuple(one for one in self.arguments.cache_from if one not in sources)
+        return replace(self, arguments=replace(self.arguments, cache_from=kept))
+
+    def faults(self, trace: BuildTrace) -> tuple[str, ...]:
+        """Set damaged blobs of the local cache aside; what there is to say of them."""
+        from dockyard.caches.faults import damaged_digests
+
+        if self.snapshot is None or not damaged_digests(trace):
+            return ()
+        try:
+            return self._set_aside_damaged(self.snapshot)
+        except DockyardError as error:
+            return (error.problems[0].message,)
+
+    def settle(self, trace: BuildTrace, *, succeeded: bool) -> tuple[str, ...]:
+        """Keep what was exported, if the build succeeded; what there is to say about the caches.
+
+        Raises nothing: what is wrong with a cache is a note.
+        """
+        from dockyard.caches.faults import cache_notes
+
+        notes = [*cache_notes(trace), *self.faults(trace)]
+        if self.snapshot:
+            try:
+                if succeeded and self.snapshot.writable:
+                    tag = self.scope.export_tag
+                    aliases = {one: tag for one in self.scope.export_tags if one != tag}
+                    notes += self.snapshot.commit(aliases).notes
+            except DockyardError as error:
+                notes.append(error.problems[0].message)
+            finally:
+                self.snapshot.drop()
+        return tuple(notes)
+
+    def _set_aside_damaged(self, snapshot: Snapshot) -> tuple[str, ...]:
+        """Take damaged blobs out of the store and the snapshot, whose files they share."""
+        aside = _directory(self.settings).set_aside_damaged()
+        for digest in aside:
+            snapshot.layout.blob_path(digest).unlink(missing_ok=True)
+        if not aside:
+            return ()
+        return (
+            f"the local cache held {len(aside)} damaged blob(s), now in "
+            f"{self.settings.cache_dir / 'corrupt'}: {', '.join(aside)}",
+        )
+
+
+def _directory(settings: Settings) -> CacheDirectory:
+    from dockyard.caches.directory import CacheDirectory
+
+    return CacheDirectory(settings.cache_dir, settings.cache_budget)
+
+
+def read_local(settings: Settings, scope: CacheScope) -> LocalCache:
+    """Look what is in the local cache, without a snapshot: for what is shown and not run."""
+    from dockyard.caches.layout import Layout
+
+    found: dict[str, str] = {}
+    with contextlib.suppress(DockyardError):
+        tags = Layout(settings.cache_dir).index()
+        found = {tag: tags[tag].digest for tag in scope.import_tags if tag in tags}
+    return LocalCache(settings.cache_dir, tuple(found.items()))
+
+
+def open_caches(
+    settings: Settings,
+    scope: CacheScope,
+    *,
+    push: bool,
+    environment: Mapping[str, str],
+    imports: bool = True,
+    exports: bool = True,
+    show_only: bool = False,
+) -> CacheUse:
+    """Open the caches that the settings name. A local one that cannot be used is a note.
+
+    ``imports`` is False for a build that runs every step, ``exports`` for a builder that can only
+    import; ``show_only`` opens nothing. Raises SettingsError for options that contradict.
+    """
+    backends = backends_in_force(settings.cache_backends, registry=scope.repository, push=push)
+    local: LocalCache | None = None
+    snapshot: Snapshot | None = None
+    notes: tuple[str, ...] = ()
+    if any(backend.kind == "local" for backend in backends):
+        if show_only:
+            local = read_local(settings, scope)
+        else:
+            try:
+                snapshot = _directory(settings).open(scope.import_tags)
+                tags = {tag: one.digest for tag, one in snapshot.imports.items()}
+                local = LocalCache(snapshot.root, tuple(tags.items()), snapshot.writable)
+                notes = snapshot.notes
+            except DockyardError as error:
+                problem = error.problems[0]
+                place = f" ({problem.where})" if problem.where else ""
+                notes = (f"the local cache is not used: {problem.message}{place}",)
+    try:
+        arguments = cache_arguments(
+            backends, settings, scope, environment=environment, local=local, exports=exports
+        )
+    except BaseException:
+        if snapshot:
+            snapshot.drop()
+        raise
+    if not imports:
+        arguments = replace(arguments, cache_from=())
+    return CacheUse(settings, scope, arguments, (*notes, *arguments.notes), snapshot)

@@ -1,41 +1,122 @@
-"""Which builder makes the image, with which driver, and why."""
+"""Which builder makes the image, with which driver, and why. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dockyard.engine import EngineFacts
+    from dockyard.records import BuildRecord
     from dockyard.settings import Settings
 
-__all__ = ["BuilderChoice", "choose_builder", "output_for"]
+__all__ = ["BuilderChoice", "choose_builder", "load_seconds", "output_for"]
+
+# What the docker driver can export a cache to, given the containerd image store:
+# https://docs.docker.com/build/cache/backends/
+ENGINE_CACHE_BACKENDS = ("auto", "none", "inline", "local", "registry", "gha")
+COMPARED_BUILDS = 5
 
 
 @dataclass(frozen=True)
 class BuilderChoice:
-    """A buildx builder by name, its driver, and the reason for it in a few words."""
+    """A buildx builder by name, its driver, and the reason for it in a few words.
+
+    ``dedicated``: it is the one that `cache.init` makes.
+    """
 
     name: str
     driver: str
     reason: str
+    dedicated: bool = False
 
 
-def choose_builder(settings: Settings, engine: EngineFacts, *, push: bool = False) -> BuilderChoice:
-    """Pick the builder: the one that is named, else what is fastest for the outcome."""
-    if settings.builder != "auto":
-        driver = settings.driver if settings.driver != "auto" else "docker"
-        return BuilderChoice(settings.builder, driver, "named by DOCKYARD_BUILDER")
-    if settings.driver not in ("auto", "docker"):
-        return BuilderChoice(
-            settings.builder_name, settings.driver, f"DOCKYARD_DRIVER is {settings.driver}"
-        )
+def load_seconds(record: BuildRecord) -> float | None:
+    """Tell how long a build took to get its image into the engine; None if it did not do that.
+
+    From the start of the first export step to the end of the last: they overlap.
+    """
+    exports = [step for step in record.steps if step.kind == "export" and step.started]
+    pushed = any(step.instruction.startswith("pushing") for step in exports)
+    if record.outcome != "succeeded" or pushed or not exports:
+        return None
+    starts = [datetime.fromisoformat(str(step.started)).timestamp() for step in exports]
+    ends = [start + step.seconds for start, step in zip(starts, exports, strict=True)]
+    return max(ends) - min(starts)
+
+
+def _why_load(records: Sequence[BuildRecord]) -> str:
+    """Say what loading with the engine's own builder saves, as far as ``records`` know.
+
+    ``records``: of this project, newest first.
+    """
+    measured: dict[str, list[float]] = {}
+    for record in records:
+        seconds = load_seconds(record)
+        if seconds is not None:
+            measured.setdefault(str(record.builder.get("driver")), []).append(seconds)
+    ours, theirs = (
+        median(measured[driver][:COMPARED_BUILDS]) if driver in measured else None
+        for driver in ("docker", "docker-container")
+    )
+    if ours and theirs:
+        if theirs > ours:
+            return f"loads {theirs / ours:.1f} × faster than dedicated"
+        return f"loads straight into the engine (in {ours:.1f} s, dedicated in {theirs:.1f} s)"
+    sizes = (record.image.get("content_bytes") for record in records)
+    size = next((size for size in sizes if isinstance(size, int) and size), None)
+    if size:
+        return f"loads straight into the engine; dedicated would send {size / 1e6:.0f} MB each time"
+    return "loads straight into the engine"
+
+
+def _why_dedicated(settings: Settings, engine: EngineFacts, push: bool) -> str | None:
+    """Say what the engine's own builder cannot do for this build, or does worse; None: nothing."""
     if not engine.containerd_store:
-        reason = "loads straight into the engine, whose image store is not containerd's"
-    elif push:
-        reason = "pushes what the engine's store holds"
-    else:
-        reason = "loads straight into the engine"
+        return "the engine's image store is not containerd's"
+    if len(settings.platforms) > 1:
+        return f"builds for {len(settings.platforms)} platforms"
+    kinds = [entry.partition(":")[0] for entry in settings.cache_backends]
+    beyond = [kind for kind in kinds if kind not in ENGINE_CACHE_BACKENDS]
+    if beyond:
+        return f"exports its cache to {', '.join(beyond)}"
+    if push:
+        return "pushes without holding the layers that are in the registry"
+    return None
+
+
+def choose_builder(
+    settings: Settings,
+    engine: EngineFacts,
+    *,
+    push: bool = False,
+    load: bool = True,
+    named_driver: str | None = None,
+    records: Sequence[BuildRecord] = (),
+) -> BuilderChoice:
+    """Pick the builder: the one that is named, else what is fastest for the outcome.
+
+    ``named_driver`` is the driver of the builder that DOCKYARD_BUILDER names, as buildx knows it.
+    ``records`` are this project's, newest first: they make the reason a measured one.
+
+    Loading with a cache export stays on the engine's own builder: measured on a project of 140 MB
+    compressed, a code change with ``type=local,mode=max`` takes 0.97 s there and 2.1 s on the
+    dedicated one, which sends the whole image again.
+    """
+    if settings.builder != "auto":
+        driver = named_driver or ("docker" if settings.driver == "auto" else settings.driver)
+        return BuilderChoice(settings.builder, driver, "named by DOCKYARD_BUILDER")
+    if settings.driver == "docker":
+        return BuilderChoice(engine.context, "docker", "DOCKYARD_DRIVER is docker")
+    if settings.driver != "auto":
+        reason = f"DOCKYARD_DRIVER is {settings.driver}"
+        return BuilderChoice(settings.builder_name, settings.driver, reason, dedicated=True)
+    if why := _why_dedicated(settings, engine, push):
+        return BuilderChoice(settings.builder_name, "docker-container", why, dedicated=True)
+    reason = _why_load(records) if load else "fills the cache that the next load builds from"
     return BuilderChoice(engine.context, "docker", reason)
 
 

@@ -32,6 +32,26 @@ def _emit_json(values: Any) -> None:
     emit(json_format.dumps(values, indent=1, ensure_ascii=False))
 
 
+@task(
+    help={
+        "dry-run": "show what would be done, and do nothing",
+        "json": "print as JSON on standard output",
+    }
+)
+@reported
+def init(context: Context, dry_run: bool = False, json: bool = False) -> None:
+    """Make the cache directory and the dedicated builder, repair them, or leave them alone."""
+    from dockyard.cache_setup import initialize
+    from dockyard.process import interruptible
+
+    interruptible()
+    done = initialize(_settings(), os.environ, dry_run=dry_run)
+    if json:
+        _emit_json(done.as_json())
+    else:
+        emit("\n".join(done.lines()))
+
+
 @task(help={"json": "print as JSON on standard output"})
 @reported
 def info(context: Context, json: bool = False) -> None:
@@ -129,6 +149,6 @@ def _carry_out(
 def cache_namespace() -> Collection:
     """Make the collection of the tasks below ``cache``."""
     collection = Collection("cache")
-    for one in (info, prune, clean):
+    for one in (init, info, prune, clean):
         collection.add_task(one)
     return collection

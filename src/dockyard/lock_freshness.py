@@ -9,16 +9,24 @@ on a marker, what cannot be parsed) nothing is said: a fresh lock is never calle
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dockyard.lock import LockFile, normalize
+from dockyard.lock_file import LockFile, normalize
 from dockyard.markers import same_outcome
-from dockyard.requirements import UNCERTAIN, Requirement, Sources, locked_requirement
+from dockyard.requirements import (
+    UNCERTAIN,
+    WORKSPACE,
+    Requirement,
+    Sources,
+    locked_requirement,
+)
 
-__all__ = ["Difference", "differences"]
+__all__ = ["Difference", "compare", "differences"]
+
+# Since this one the lock names the groups that are installed by default.
+_DEFAULT_GROUPS_REVISION = 5
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ def differences(
         table = lock.find(name)
         if table is None:
             return []
-        found = list(_python_differences(project, lock))
+        found = list(_own_differences(pyproject, table, lock))
         metadata = table.get("metadata", {})
         if metadata or not table.get("dependencies"):
             found += _project_differences(pyproject, name, metadata, lock, root or pyproject)
@@ -61,22 +69,31 @@ def differences(
         return []
 
 
-def _python_differences(project: dict[str, Any], lock: LockFile) -> Iterator[Difference]:
-    asked = project.get("requires-python")
-    # A workspace's lock holds the intersection of its members' ranges.
-    if not asked or not lock.requires_python or len(lock.members) > 1:
-        return
-    from packaging.specifiers import SpecifierSet
+def _own_differences(
+    pyproject: dict[str, Any], table: dict[str, Any], lock: LockFile
+) -> Iterator[Difference]:
+    """Compare what the lock says of the project itself: version, kind, default groups."""
+    from packaging.version import Version
 
-    one, other = SpecifierSet(str(asked)), SpecifierSet(lock.requires_python)
-    versions = [f"3.{minor}.{patch}" for minor in range(30) for patch in (0, 1, 5, 99)]
-    for text in re.findall(r"\d+\.\d+(?:\.\d+)?", f"{one},{other}"):
-        major, minor, patch = (*map(int, text.split(".")), 0)[:3]
-        versions += [f"{major}.{minor}.{max(0, patch + step)}" for step in (-1, 0, 1)]
-    if set(one.filter(versions, True)) != set(other.filter(versions, True)):
-        yield Difference(
-            "[project] requires-python", f"it was made for Python {other}, not for {asked}"
-        )
+    asked, locked = pyproject["project"].get("version"), table.get("version")
+    if asked and locked and Version(str(asked)) != Version(locked):
+        yield Difference("[project] version", f"it is {asked}, the lock has {locked}")
+    settings = pyproject.get("tool", {}).get("uv", {})
+    package = settings.get("package", "build-system" in pyproject)
+    if package and "virtual" in table["source"]:
+        yield Difference("[build-system]", "the project has become one that is installed")
+    if settings.get("package") is False and "editable" in table["source"]:
+        yield Difference("[tool.uv] package", "the project is no longer installed")
+    if lock.revision >= _DEFAULT_GROUPS_REVISION:
+        groups = [_default_groups(one.get("default-groups")) for one in (settings, table)]
+        if groups[0] != groups[1]:
+            yield Difference("[tool.uv] default-groups", "the lock was made with others")
+
+
+def _default_groups(groups: list[str] | str | None) -> frozenset[str]:
+    if groups is None:
+        return frozenset({"dev"})
+    return frozenset({groups}) if isinstance(groups, str) else frozenset(map(normalize, groups))
 
 
 def _project_differences(
@@ -106,7 +123,7 @@ def _project_differences(
         locked_requirement(entry, "[project] dependencies")
         for entry in metadata.get("requires-dist", [])
     ]
-    found = list(_compare(asked, locked, lock.requires_python))
+    found = list(compare(asked, locked, lock.requires_python))
     yield from found
     provided = metadata.get("provides-extras")
     if provided is not None and not found:
@@ -131,7 +148,12 @@ def _group_differences(
         locked = [locked_requirement(entry, key) for entry in locked_groups.get(group, [])]
         if narrowed and {one.name for one in asked} == {one.name for one in locked}:
             continue
-        yield from _compare(asked, locked, lock.requires_python)
+        found = list(compare(asked, locked, lock.requires_python))
+        yield from found
+        # The first locks did not name a group in which nothing is.
+        if not found and lock.revision >= 1 and (group in groups) != (group in locked_groups):
+            change = "was added" if group in groups else "was removed"
+            yield Difference("[dependency-groups]", f"group {group} {change}")
 
 
 def _groups(pyproject: dict[str, Any]) -> dict[str, list[str]]:
@@ -159,15 +181,22 @@ def _groups(pyproject: dict[str, Any]) -> dict[str, list[str]]:
     return found
 
 
-def _compare(
+def compare(
     asked: list[Requirement], locked: list[Requirement], requires_python: str
 ) -> Iterator[Difference]:
+    """Name what one side asks for under conditions under which the other does not.
+
+    Requirements of one name that are in doubt (``UNCERTAIN``) count as agreeing.
+    """
     names = sorted({one.name for one in (*asked, *locked)})
     for name in names:
         mine = [one for one in asked if one.name == name]
         theirs = [one for one in locked if one.name == name]
         if mine and theirs and UNCERTAIN in {one.source for one in mine}:
             continue
+        if WORKSPACE in {one.source for one in mine}:
+            # Whether a member is installed, and how, is its own pyproject.toml's to say.
+            theirs = [replace(one, source=WORKSPACE) if one.local else one for one in theirs]
         kinds = {one.what for one in (*mine, *theirs)}
         differing = {
             what
@@ -192,6 +221,9 @@ def _describe(mine: list[Requirement], theirs: list[Requirement]) -> Difference:
     if not mine:
         return Difference(theirs[0].key, f"{has} was removed")
     if wanted == has:
+        asked_for = [{one.key for one in side} for side in (mine, theirs)]
+        for key in sorted(asked_for[0] ^ asked_for[1]):
+            return Difference(key, f"{wanted} was {'added' if key in asked_for[0] else 'removed'}")
         return Difference(mine[0].key, f"{wanted} is asked for under other conditions")
     return Difference(mine[0].key, f"{wanted} is asked for, the lock was made for {has}")
 

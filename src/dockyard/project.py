@@ -110,7 +110,7 @@ def read_project(
                 hint="run `uv lock`",
             ),
         )
-    _check_fresh(tables, pyproject, lock)
+    _check_fresh(directory, tables, pyproject, lock)
     _check_python(lock, target, path)
     name = normalize(str(project.get("name", "")))
     # A workspace root without a project of its own stands for all of its members.
@@ -179,20 +179,58 @@ def _no_lock(directory: Path) -> ProjectError:
     )
 
 
-def _check_fresh(tables: dict[Path, dict[str, Any]], root: dict[str, Any], lock: LockFile) -> None:
+def _check_fresh(
+    directory: Path, tables: dict[Path, dict[str, Any]], root: dict[str, Any], lock: LockFile
+) -> None:
     from dockyard.lock_freshness import differences
+    from dockyard.lock_settings import settings_differences
 
+    found = [
+        (path, difference)
+        for path, table in tables.items()
+        for difference in differences(table, lock, root)
+    ]
+    of_settings = settings_differences(
+        root,
+        list(tables.values()),
+        _workspace_members(directory, root),
+        lock,
+        own_options=not (directory / "uv.toml").exists(),
+    )
+    found += [(directory / "pyproject.toml", difference) for difference in of_settings]
     stale = [
         Problem(
             f"uv.lock is out of date: {difference.message}",
             where=f"{path}, {difference.key}",
             hint="run `uv lock`, and commit the file",
         )
-        for path, table in tables.items()
-        for difference in differences(table, lock, root)
+        for path, difference in found
     ]
     if stale:
         raise ProjectError(*stale)
+
+
+def _workspace_members(directory: Path, root: dict[str, Any]) -> set[str] | None:
+    """Name the projects of the workspace as uv's ``crates/uv-workspace/src/workspace.rs`` does.
+
+    Hidden folders, excluded ones and those that uv does not manage are none. None where a pattern
+    or a pyproject.toml cannot be read, which is uv's to report.
+    """
+    workspace = root.get("tool", {}).get("uv", {}).get("workspace", {})
+    names = {root["project"]["name"]} if "project" in root else set()
+    try:
+        excluded = {path for text in workspace.get("exclude", []) for path in directory.glob(text)}
+        folders = {path for text in workspace.get("members", []) for path in directory.glob(text)}
+        for folder in folders - excluded:
+            path = folder / "pyproject.toml"
+            if folder.name.startswith(".") or not path.is_file():
+                continue
+            table = tomllib.loads(path.read_text())
+            if table.get("tool", {}).get("uv", {}).get("managed") is not False:
+                names.add(table["project"]["name"])
+        return set(map(normalize, names))
+    except (AttributeError, KeyError, NotImplementedError, OSError, TypeError, ValueError):
+        return None
 
 
 def _check_python(lock: LockFile, target: Target, path: Path) -> None:

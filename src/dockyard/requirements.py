@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from dockyard.lock import normalize
+from dockyard.lock_file import normalize
 
-__all__ = ["UNCERTAIN", "Requirement", "Sources", "locked_requirement"]
+__all__ = ["UNCERTAIN", "WORKSPACE", "Requirement", "Sources", "locked_requirement"]
 
 Source = tuple[str, ...]
 # Says nothing about where a package comes from: only that it is asked for can be compared.
 UNCERTAIN: Source = ("uncertain",)
+WORKSPACE: Source = ("local", "workspace")
+_REGISTRY: Source = ("registry",)
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,26 @@ class Requirement:
         """What is asked for, the name and the conditions left out."""
         return self.extras, self.specifiers, self.source
 
+    @property
+    def local(self) -> bool:
+        """Whether it is a file or folder of this machine."""
+        return self.source[0] == "local"
+
 
 class Sources:
     """Where ``[tool.uv.sources]`` says that packages come from; a member's before the root's."""
 
     def __init__(self, pyproject: dict[str, Any], root: dict[str, Any]) -> None:
         self._tables: dict[str, Any] = {}
+        self._indexes: dict[str, str] = {}
         self._ignored = False
         for one in (root, pyproject):
             settings = one.get("tool", {}).get("uv", {})
+            self._indexes |= {
+                index["name"]: index["url"]
+                for index in settings.get("index", [])
+                if "name" in index and "url" in index
+            }
             self._tables |= {normalize(k): v for k, v in settings.get("sources", {}).items()}
             self._ignored |= bool(settings.get("no-sources") or settings.get("no-sources-package"))
 
@@ -74,7 +87,7 @@ class Sources:
     def _source(self, name: str, url: str | None) -> Source:
         table = self._tables.get(name)
         if table is None:
-            return _url_source(url) if url else ("registry",)
+            return _url_source(url) if url else _REGISTRY
         if isinstance(table, list) and len(table) == 1:
             table = table[0]
         uncertain = self._ignored or url or not isinstance(table, dict)
@@ -85,9 +98,12 @@ class Sources:
             return _git_source(table["git"], reference)
         if "url" in table:
             return _url_source(table["url"])
-        if "path" in table or "workspace" in table:
-            return ("local",)
-        return ("registry",) if "index" in table else UNCERTAIN
+        if "path" in table:
+            return ("local", "editable" if table.get("editable") else "")
+        if "workspace" in table:
+            return WORKSPACE
+        # An index may also be named by the environment or the user's configuration.
+        return _index_source(self._indexes.get(table.get("index", ""), ""))
 
 
 def locked_requirement(entry: dict[str, Any], key: str) -> Requirement:
@@ -99,9 +115,9 @@ def locked_requirement(entry: dict[str, Any], key: str) -> Requirement:
     elif "url" in entry:
         source = _url_source(entry["url"])
     elif entry.keys() & {"path", "directory", "editable", "virtual"}:
-        source = ("local",)
+        source = ("local", "editable" if "editable" in entry else "")
     else:
-        source = ("registry",)
+        source = _index_source(entry["index"]) if "index" in entry else _REGISTRY
     marker = entry.get("marker", "")
     if extra := re.search(r"extra == '([^']+)'", marker):
         key = f"[project.optional-dependencies] {extra[1]}"
@@ -129,8 +145,17 @@ def _url_source(url: str) -> Source:
         return _git_source(location, reference)
     parts = urlsplit(url)
     if parts.scheme in ("", "file"):
-        return ("local",)
+        return ("local", "")
     return ("url", f"{parts.hostname}{unquote(parts.path)}")
+
+
+def _index_source(url: str) -> Source:
+    """Name an index by its URL, without credentials; a folder's is another on every machine."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        return UNCERTAIN
+    port = f":{parts.port}" if parts.port else ""
+    return (*_REGISTRY, f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}")
 
 
 def _git_source(url: str, reference: str) -> Source:
@@ -144,7 +169,7 @@ def _specifiers(text: str, source: Source) -> frozenset[str]:
     from packaging.specifiers import SpecifierSet
     from packaging.utils import canonicalize_version
 
-    if source != ("registry",):
+    if source[0] != "registry":
         return frozenset()
     found = set()
     for one in SpecifierSet(text):

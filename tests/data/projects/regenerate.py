@@ -2,15 +2,16 @@
 
 Run by hand, with uv and git on PATH and PyPI reachable::
 
-    python tests/data/projects/regenerate.py [--lock] [shape ...]
+    .venv/bin/python tests/data/projects/regenerate.py [--lock] [shape ...]
 
 Without ``--lock`` the stored locks are kept and only ``expected-<case>.txt`` is written: one file
 for each case of ``cases.json``, the output of ``uv export --frozen`` without workspace members,
 default groups and hashes. Its lines keep their markers; the tests evaluate them for a target.
 
-Two hosts that do not exist are played by this script while it locks: ``https://git.example`` (git
-repositories made here, reached through git's ``insteadOf``) and ``https://wheels.example`` (package
-indexes without sizes, served on the loopback interface; its address is replaced in the lock). The
+Hosts that do not exist are played by this script while it locks: ``https://git.example`` (git
+repositories made here, reached through git's ``insteadOf``), ``https://wheels.example`` and
+``https://other.example`` (package indexes without sizes, served on the loopback interface; their
+addresses are replaced in the lock). The
 locks of ``revision-<n>`` are made by the uv that wrote that revision, from PyPI.
 """
 
@@ -24,13 +25,19 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 import threading
 import zipfile
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from support.mutations import OTHER_URL, WHEELS
 
 HERE = Path(__file__).resolve().parent
 EXAMPLE = HERE.parents[2] / "examples" / "mushroom"
@@ -127,6 +134,21 @@ def make_indexes(folder: Path) -> None:
             links.append(f'<a href="{wheel.name}#sha256={digest}">{wheel.name}</a>')
         (package / "index.html").write_text("<!DOCTYPE html>\n" + "\n".join(links))
     make_large_index(folder / "large" / "simple")
+    make_small_index(folder / "small" / "simple")
+
+
+def make_small_index(folder: Path) -> None:
+    links: dict[str, list[str]] = {}
+    for name, version, requires in WHEELS:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        lines = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
+        lines += "Provides-Extra: fast\n"
+        wheel = make_wheel(folder / name, name, version, "py3-none-any", lines)
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        links.setdefault(name, []).append(
+            f'<a href="{wheel.name}#sha256={digest}">{wheel.name}</a>'
+        )
+        (folder / name / "index.html").write_text("<!DOCTYPE html>\n" + "\n".join(links[name]))
 
 
 def make_large_index(folder: Path) -> None:
@@ -179,8 +201,10 @@ def lock(shape: Path, workspace: Path) -> None:
         make_wheel(wheels, "wheel-file", "2.0", "py3-none-any")
     server = serve(workspace / "indexes")
     local = f"http://127.0.0.1:{server.server_port}"
+    # The host's name tells two indexes of one server apart.
+    other = f"http://localhost:{server.server_port}/small/simple"
     settings = project / "pyproject.toml"
-    settings.write_text(settings.read_text().replace(WHEELS_HOST, local))
+    settings.write_text(settings.read_text().replace(WHEELS_HOST, local).replace(OTHER_URL, other))
     environment = {
         **os.environ,
         "GIT_CONFIG_COUNT": "1",
@@ -190,10 +214,11 @@ def lock(shape: Path, workspace: Path) -> None:
         "UV_CACHE_DIR": str(workspace / "cache"),
     }
     version = UV_VERSIONS.get(shape.name)
-    other = ("tool", "run", "--from", f"uv=={version}", "uv") if version else ()
-    run("uv", *other, "lock", cwd=project, env=environment)
+    older = ("tool", "run", "--from", f"uv=={version}", "uv") if version else ()
+    run("uv", *older, "lock", cwd=project, env=environment)
     server.shutdown()
-    text = (project / "uv.lock").read_text().replace(local, WHEELS_HOST)
+    text = (project / "uv.lock").read_text().replace(other, OTHER_URL)
+    text = re.sub(r"http://(127\.0\.0\.1|localhost):\d+", WHEELS_HOST, text)
     (shape / "uv.lock").write_text(text)
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "WantedBuilder",
     "create_arguments",
     "parse_inspect",
+    "remote_tls",
     "wanted_builder",
 ]
 
@@ -151,13 +152,7 @@ def wanted_builder(
     flags: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     if driver == "remote":
-        files = {
-            "cacert": settings.builder_ca_file,
-            "cert": settings.builder_cert_file,
-            "key": settings.builder_key_file,
-            "servername": settings.builder_server_name,
-        }
-        options = {key: str(value) for key, value in files.items() if value}
+        options = remote_tls(settings)
         notes = ("registries, parallelism and garbage collection are as its own BuildKit has them",)
         image, images, config, authority = None, (), None, None
     else:
@@ -182,6 +177,21 @@ def wanted_builder(
         authority=authority,
         notes=notes + (config.notes if config else ()),
     )
+
+
+def remote_tls(settings: Settings) -> dict[str, str]:
+    """Return the TLS options of the remote driver: ``cacert``, ``cert``, ``key``, ``servername``.
+
+    Those in DOCKYARD_DRIVER_OPTIONS come first.
+    """
+    given = {
+        "cacert": settings.builder_ca_file,
+        "cert": settings.builder_cert_file,
+        "key": settings.builder_key_file,
+        "servername": settings.builder_server_name,
+    }
+    chosen = {key: settings.driver_options.get(key) or value for key, value in given.items()}
+    return {key: str(value) for key, value in chosen.items() if value}
 
 
 def _proxies(environment: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:

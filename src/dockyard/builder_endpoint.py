@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from dockyard.builder_description import remote_tls
 from dockyard.errors import BuilderError, NetworkError, Problem
 
 if TYPE_CHECKING:
@@ -23,59 +25,71 @@ CONNECT_SECONDS = 5.0
 # RFC 9113, section 3.4: the client's preface, and a SETTINGS frame with nothing in it.
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 WHERE = "DOCKYARD_BUILDER_ENDPOINT"
+SETTINGS = {
+    "cacert": "DOCKYARD_BUILDER_CA_FILE",
+    "cert": "DOCKYARD_BUILDER_CERT_FILE",
+    "key": "DOCKYARD_BUILDER_KEY_FILE",
+}
+CLIENT = f"{SETTINGS['cert']}, {SETTINGS['key']}"
 
 
-def check_tls_files(settings: Settings) -> None:
+def check_tls_files(tls: Mapping[str, str]) -> None:
     """Raise BuilderError naming every TLS file of the remote builder that cannot be read."""
-    problems: list[Problem] = []
-    for name in ("builder_ca_file", "builder_cert_file", "builder_key_file"):
-        path: Path | None = getattr(settings, name)
-        if path is None:
+    problems = []
+    for option, setting in SETTINGS.items():
+        if option not in tls:
             continue
         try:
-            path.read_bytes()
+            Path(tls[option]).read_bytes()
         except OSError as error:
             problems.append(
                 Problem(
-                    f"{path} cannot be read: {error.strerror}",
-                    f"DOCKYARD_{name.upper()}",
+                    f"{tls[option]} cannot be read: {error.strerror}",
+                    setting,
                     "give the path of a PEM file, absolute or from the repository root",
                 )
             )
-    if settings.builder_ca_file is None and (
-        settings.builder_cert_file or settings.builder_server_name
-    ):
+    if tls and "cacert" not in tls:
         problems.append(
             Problem(
                 "TLS to a remote builder needs the authority of its certificate",
-                "DOCKYARD_BUILDER_CA_FILE",
+                SETTINGS["cacert"],
                 "set it to a PEM file; buildx takes none of the public authorities for this",
+            )
+        )
+    if ("cert" in tls) != ("key" in tls):
+        missing = "key" if "cert" in tls else "cert"
+        problems.append(
+            Problem(
+                "a certificate and its key go together, and this one is not set",
+                SETTINGS[missing],
+                "set both, or neither",
             )
         )
     if problems:
         raise BuilderError(*problems)
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    if settings.builder_ca_file is None:
+def _context(tls: Mapping[str, str]) -> ssl.SSLContext | None:
+    if not tls:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["h2"])
     try:
-        context.load_verify_locations(settings.builder_ca_file)
+        context.load_verify_locations(tls["cacert"])
     except ssl.SSLError as error:
         raise BuilderError(
-            f"{settings.builder_ca_file} is not a PEM file of certificates",
-            where="DOCKYARD_BUILDER_CA_FILE",
+            f"{tls['cacert']} is not a PEM file of certificates",
+            where=SETTINGS["cacert"],
             hint="it has to begin with -----BEGIN CERTIFICATE-----",
         ) from error
-    if settings.builder_cert_file:
+    if "cert" in tls:
         try:
-            context.load_cert_chain(settings.builder_cert_file, settings.builder_key_file)
+            context.load_cert_chain(tls["cert"], tls["key"])
         except ssl.SSLError as error:
             raise BuilderError(
                 f"certificate and key do not go together, or are not PEM: {_reason(error)}",
-                where="DOCKYARD_BUILDER_CERT_FILE, DOCKYARD_BUILDER_KEY_FILE",
+                where=CLIENT,
                 hint="give the client's certificate and the key that it was made with",
             ) from error
     return context
@@ -91,9 +105,10 @@ def check_endpoint(settings: Settings) -> None:
     NetworkError where nothing answers, BuilderError where TLS fails or it is no BuildKit. Only
     ``tcp://`` is asked: what is behind ``ssh://`` and the like, buildx alone can tell.
     """
-    check_tls_files(settings)
+    tls = remote_tls(settings)
+    check_tls_files(tls)
     endpoint = settings.builder_endpoint or ""
-    context = _tls(settings)
+    context = _context(tls)
     parts = urlsplit(endpoint)
     if parts.scheme != "tcp":
         return
@@ -115,7 +130,7 @@ def check_endpoint(settings: Settings) -> None:
             "or check address and firewall",
         ) from error
     with plain:
-        _greet(plain, context, settings.builder_server_name or host, endpoint)
+        _greet(plain, context, tls.get("servername", host), endpoint)
 
 
 def _greet(plain: socket.socket, context: ssl.SSLContext | None, name: str, endpoint: str) -> None:
@@ -127,14 +142,14 @@ def _greet(plain: socket.socket, context: ssl.SSLContext | None, name: str, endp
     except ssl.SSLCertVerificationError as error:
         raise BuilderError(
             f"the certificate of {endpoint} is not trusted: {error.verify_message}",
-            where="DOCKYARD_BUILDER_CA_FILE",
+            where=SETTINGS["cacert"],
             hint=f"give the authority that it is from; it has to name “{name}”, "
             "else set DOCKYARD_BUILDER_SERVER_NAME",
         ) from error
     except ssl.SSLError as error:
         raise BuilderError(
             f"{endpoint} refuses the TLS connection: {_reason(error)}",
-            where="DOCKYARD_BUILDER_CERT_FILE, DOCKYARD_BUILDER_KEY_FILE",
+            where=CLIENT,
             hint="give a client certificate from the authority that its buildkitd trusts",
         ) from error
     except OSError as error:

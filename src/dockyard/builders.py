@@ -144,7 +144,7 @@ def output_for(
         compression += f",compression-level={settings.compression_level}"
     dated = [f"source-date-epoch={epoch}"] if epoch is not None else []
     into_store = choice.driver == "docker" and engine.containerd_store
-    if push or into_store:
+    if push or (into_store and load):
         parts = ["type=image", compression, "oci-mediatypes=true", *dated]
         if into_store:
             parts.append("unpack=true")

@@ -532,14 +532,6 @@ def _contradictions(
                 _place(sources["driver"], "DOCKYARD_DRIVER"),
                 "set DOCKYARD_BUILDER_ENDPOINT, for example tcp://builder.example.com:1234",
             )
-    pair = ("builder_cert_file", "builder_key_file")
-    if len(given := [name for name in pair if values[name] is not None]) == 1:
-        missing = next(name for name in pair if name not in given)
-        yield Problem(
-            f"a certificate and its key go together: DOCKYARD_{missing.upper()} is not set",
-            _place(sources[given[0]], f"DOCKYARD_{given[0].upper()}"),
-            "set both, or neither",
-        )
     unnamed = [
         entry
         for entry in values["cache_backends"]

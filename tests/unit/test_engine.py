@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from dockyard.base_images import mirror_references, normalise
-from dockyard.builders import choose_builder, output_for
 from dockyard.engine import (
     EngineFacts,
     diagnose_disk,
@@ -18,7 +17,6 @@ from dockyard.engine import (
     version_numbers,
 )
 from dockyard.errors import BuilderError, EngineError
-from support.settings import make_settings
 
 INFO: dict[str, Any] = {
     "ServerVersion": "28.5.2+dfsg4",
@@ -133,56 +131,3 @@ def test_mirrors_stand_for_their_registry() -> None:
         "mirror.example/ghcr/astral-sh/uv:1",
     )
     assert mirror_references("quay.io/a/b", mirrors) == ()
-
-
-ENGINE = EngineFacts("28.5", "0.29", "default", True, "amd64", "one")
-OLD_STORE = EngineFacts("28.5", "0.29", "default", False, "amd64", "one")
-
-
-def test_the_docker_driver_is_used_by_its_context() -> None:
-    choice = choose_builder(make_settings(), ENGINE)
-    assert (choice.name, choice.driver) == ("default", "docker")
-    assert "loads" in choice.reason
-
-
-def test_a_named_builder_is_used() -> None:
-    choice = choose_builder(make_settings(builder="mine", driver="docker-container"), ENGINE)
-    assert (choice.name, choice.driver) == ("mine", "docker-container")
-
-
-@pytest.mark.parametrize(
-    ("engine", "push", "expected"),
-    [
-        (
-            ENGINE,
-            False,
-            "type=image,compression=zstd,compression-level=3,oci-mediatypes=true,unpack=true",
-        ),
-        (
-            ENGINE,
-            True,
-            "type=image,compression=zstd,compression-level=3,oci-mediatypes=true,unpack=true,push=true",
-        ),
-        (OLD_STORE, False, "type=docker"),
-        (
-            OLD_STORE,
-            True,
-            "type=image,compression=zstd,compression-level=3,oci-mediatypes=true,push=true",
-        ),
-    ],
-    ids=["load", "push", "load, old store", "push, old store"],
-)
-def test_outputs(engine: EngineFacts, push: bool, expected: str) -> None:
-    settings = make_settings()
-    choice = choose_builder(settings, engine, push=push)
-    assert output_for(settings, engine, choice, push=push) == expected
-
-
-def test_the_exporter_dates_the_image() -> None:
-    settings = make_settings()
-    choice = choose_builder(settings, ENGINE)
-    assert "source-date-epoch=17" in output_for(settings, ENGINE, choice, epoch=17)
-    # The engine's old exporter knows no such attribute.
-    assert output_for(settings, OLD_STORE, choose_builder(settings, OLD_STORE), epoch=17) == (
-        "type=docker"
-    )

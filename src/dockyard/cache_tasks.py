@@ -146,9 +146,49 @@ def _carry_out(
     pruned.raise_failures()
 
 
+def _transfer(direction: str, *, dry_run: bool, json: bool) -> None:
+    from dockyard.caches import operations
+    from dockyard.display.transfer import choose_progress
+    from dockyard.process import interruptible
+
+    interruptible()
+    settings = _settings()
+    carry_out = operations.push_cache if direction == "push" else operations.pull_cache
+    progress = choose_progress(sys.stderr, os.environ, progress=settings.progress)
+    done = carry_out(settings, os.environ, progress, dry_run=dry_run)
+    if json:
+        _emit_json(done.as_json())
+    else:
+        emit("\n".join(operations.transfer_lines(done)))
+
+
+@task(
+    help={
+        "dry-run": "show what would be pushed, and push nothing",
+        "json": "print as JSON on standard output",
+    }
+)
+@reported
+def push(context: Context, dry_run: bool = False, json: bool = False) -> None:
+    """Push the local cache and uv's cache mount to DOCKYARD_REGISTRY: only what it lacks."""
+    _transfer("push", dry_run=dry_run, json=json)
+
+
+@task(
+    help={
+        "dry-run": "show what would be pulled, and pull nothing",
+        "json": "print as JSON on standard output",
+    }
+)
+@reported
+def pull(context: Context, dry_run: bool = False, json: bool = False) -> None:
+    """Pull the cache of this branch, or the next best, from DOCKYARD_REGISTRY: only what lacks."""
+    _transfer("pull", dry_run=dry_run, json=json)
+
+
 def cache_namespace() -> Collection:
     """Make the collection of the tasks below ``cache``."""
     collection = Collection("cache")
-    for one in (init, info, prune, clean):
+    for one in (init, push, pull, info, prune, clean):
         collection.add_task(one)
     return collection

@@ -92,6 +92,7 @@ class Settings:
     cache_backends: tuple[str, ...]
     default_branch: str | None
     cache_budget: int
+    cache_mounts: str
     cache_days: int
     builder: str
     builder_name: str
@@ -524,6 +525,12 @@ def _contradictions(
             f"level {level} is not one of {compression} (0 to 9)",
             _place(sources["compression_level"], "DOCKYARD_COMPRESSION_LEVEL"),
             "choose a level up to 9, or DOCKYARD_COMPRESSION=zstd",
+        )
+    if values["ca_in_image"] and not values["ca_file"] and "ca_file" not in bad:
+        yield Problem(
+            "there is no certificate file to put into the image",
+            _place(sources["ca_in_image"], "DOCKYARD_CA_IN_IMAGE"),
+            "set DOCKYARD_CA_FILE to the PEM file",
         )
     if values["driver"] == "remote" and values["builder"] == "auto" and "builder" not in bad:
         if not values["builder_endpoint"] and "builder_endpoint" not in bad:

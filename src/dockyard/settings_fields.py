@@ -274,6 +274,9 @@ FIELDS: tuple[Field, ...] = (
          rule=_BRANCH, example="main"),
     _own(_CACHE, "cache_budget", Kind.BYTES, 20 * 10**9,
          "How large the build cache may grow, in bytes or with a unit.", minimum=1),
+    _own(_CACHE, "cache_mounts", Kind.STRING, "built",
+         "What `invoke cache.push` keeps of uv's own cache: built (wheels built from source), all "
+         "or none.", choices=("built", "all", "none")),
     _own(_CACHE, "cache_days", Kind.INTEGER, 14,
          "Days without use after which `invoke cache.prune` removes a cache.", minimum=1),
 

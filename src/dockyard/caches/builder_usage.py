@@ -64,7 +64,8 @@ _KINDS = {
 class UsageRecord:
     """One record: bytes as buildx rounds them, seconds since its last use (None: never used).
 
-    ``mount`` is a cache mount's id. ``reclaimable`` ones are in no running build.
+    ``mount`` is a cache mount's id. ``reclaimable`` ones are in no running build. ``uses`` counts
+    the steps that had it.
     """
 
     id: str
@@ -74,6 +75,7 @@ class UsageRecord:
     unused_seconds: int | None
     reclaimable: bool
     mount: str | None = None
+    uses: int = 0
 
     @property
     def own_mount(self) -> bool:
@@ -132,6 +134,7 @@ def parse_usage(text: str) -> tuple[UsageRecord, ...]:
                     unused_seconds=parse_age(str(values.get("LastUsedAt") or "")),
                     reclaimable=values.get("Reclaimable") is True,
                     mount=mount[1] if mount else None,
+                    uses=int(values.get("UsageCount") or 0),
                 )
             )
         except (ValueError, KeyError, TypeError, AttributeError):

@@ -18,9 +18,19 @@ from dockyard.caches.parallel import Progress, ignore_progress, in_parallel
 from dockyard.caches.registry_client import Manifest, RegistryClient
 from dockyard.errors import CacheError, DiskFullError
 
-__all__ = ["Plan", "Transferred", "plan_pull", "plan_push", "pull", "push"]
+__all__ = [
+    "Plan",
+    "Transferred",
+    "clear_ingest",
+    "plan_pull",
+    "plan_push",
+    "planned",
+    "pull",
+    "push",
+]
 
 INGEST_LOCK_SECONDS = 10.0
+PARTIAL = ".partial"
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -196,8 +206,6 @@ def pull(
             for manifest in plan.manifests:
                 layout.put_blob(manifest.descriptor, [manifest.content])
             layout.set_tag(tag, plan.manifests[-1].descriptor)
-            for path in ingest.glob("*.partial"):
-                path.unlink(missing_ok=True)  # of caches that nobody will pull any more
     except OSError as error:
         if error.errno in DISK_FULL:
             raise DiskFullError(
@@ -213,11 +221,29 @@ def pull(
     return _result((tag,), plan, moved)
 
 
+def clear_ingest(ingest: Path) -> None:
+    """Remove interrupted downloads, once what is to be pulled is there: nobody will go on there."""
+    for path in ingest.glob(f"*{PARTIAL}"):
+        path.unlink(missing_ok=True)
+
+
 def _ingest_path(ingest: Path, descriptor: Descriptor) -> Path:
-    return ingest / f"{descriptor.digest.removeprefix('sha256:')}.partial"
+    return ingest / f"{descriptor.digest.removeprefix('sha256:')}{PARTIAL}"
 
 
 # -------------------- both ways
+
+
+def planned(tags: tuple[str, ...], plan: Plan) -> Transferred:
+    """Describe what carrying a plan out would do."""
+    return Transferred(
+        tags=tags,
+        digest=plan.manifests[-1].descriptor.digest,
+        bytes_moved=plan.bytes_missing,
+        bytes_skipped=plan.bytes_present,
+        blobs_moved=len(plan.missing),
+        blobs_skipped=len(plan.present),
+    )
 
 
 def _result(tags: tuple[str, ...], plan: Plan, moved: Sequence[int]) -> Transferred:

@@ -1,0 +1,148 @@
+"""uv's cache mount, and the whole cache, from one builder to another by way of a registry."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dockyard.caches.mounts import mount_record
+from support.engine import docker, random_name
+from support.index import PackageIndex
+from support.registry import Registry
+from support.service import Service, counted, ran_steps
+from support.wheels import make_sdist, make_wheel
+
+
+@pytest.fixture(scope="module")
+def pushed_bases(registry_server: Registry, base_images: Any) -> tuple[str, str]:
+    """The base images in the registry: a builder in a container sees none of the engine's."""
+    names = []
+    for image in (base_images.python, base_images.uv):
+        name = f"{registry_server.host}/{image.partition('/')[2]}"
+        docker("tag", image, name)
+        docker("push", "--quiet", name)
+        docker("image", "rm", name)
+        names.append(name)
+    return names[0], names[1]
+
+
+@pytest.fixture
+def packages(tmp_path: Path, package_index: PackageIndex) -> dict[str, str]:
+    """A package that is an sdist alone, and a wheel in two versions."""
+    names = {role: random_name() for role in ("source", "wheel", "foreign")}
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    package_index.add(make_sdist(folder, names["source"], "1.0", size=40_000))
+    for version in ("1.0", "2.0"):
+        package_index.add(make_wheel(folder, names["wheel"], version, size=3_000, seed=version))
+    return names
+
+
+@pytest.fixture
+def service(
+    tmp_path: Path,
+    registry: Registry,
+    package_index: PackageIndex,
+    packages: dict[str, str],
+    pushed_bases: tuple[str, str],
+) -> Service:
+    python, uv = pushed_bases
+    made = Service(
+        tmp_path / "service",
+        random_name(),
+        {packages["source"]: "==1.0", packages["wheel"]: "==1.0"},
+        index_url=package_index.url,
+        python_image=python,
+        uv_image=uv,
+        # One layer, so that the wheel's change installs the built package again.
+        settings={"layers": "1", "cache-backends": '["local"]'},
+    )
+    made.environment["DOCKYARD_REGISTRY"] = f"{registry.host}/team"
+    package_index.reset()
+    registry.reset()
+    return made
+
+
+def transferred(service: Service, task: str, *arguments: str) -> dict[str, Any]:
+    done = service.invoke(task, "--json", *arguments)
+    assert done.status == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["notes"] == [], found["notes"]
+    assert isinstance(found, dict)
+    return found
+
+
+def settled_uses(builder: str) -> int:
+    """How often the mount was used; BuildKit counts each use twice, the second time later."""
+    deadline = time.monotonic() + 10
+    while (record := mount_record(builder)) is None or record.uses % 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return record.uses
+
+
+def test_an_empty_machine_builds_as_if_it_had_built_before(
+    service: Service,
+    packages: dict[str, str],
+    registry: Registry,
+    package_index: PackageIndex,
+    builder_factory: Callable[..., str],
+    tmp_path: Path,
+) -> None:
+    sdist = f"/files/{packages['source'].replace('-', '_')}-1.0.tar.gz"
+    first = builder_factory()
+    service.environment["DOCKYARD_BUILDER"] = first
+    service.build("--no-load")
+    assert sdist in {one.path for one in package_index.requests}
+
+    registry.reset()
+    pushed = transferred(service, "cache.push")
+    assert pushed["bytes_moved"] == registry.blob_bytes_received() > 0
+    assert pushed["mounts"]["blobs_moved"] == 2  # one layer and the image's configuration
+    uses = settled_uses(first)
+
+    # Nothing changed: no step runs on the builder, no byte moves.
+    registry.reset()
+    again = transferred(service, "cache.push")
+    assert (again["bytes_moved"], registry.blob_bytes_received()) == (0, 0)
+    assert again["bytes_skipped"] == pushed["bytes_moved"] + pushed["bytes_skipped"]
+    assert settled_uses(first) == uses
+
+    docker("buildx", "rm", "--force", first)
+    shutil.rmtree(service.root / ".dockyard")
+    second = builder_factory()
+    service.environment["DOCKYARD_BUILDER"] = second
+    dry = transferred(service, "cache.pull", "--dry-run")
+    assert dry["bytes_skipped"] == 0
+    registry.reset()
+    pulled = transferred(service, "cache.pull")
+    assert pulled["restored"] == [second]
+    assert pulled["bytes_moved"] == dry["bytes_moved"] == pushed["bytes_moved"]
+
+    package_index.reset()
+    record = service.build("--no-load")
+    assert ran_steps(record) == []
+    assert counted(record)
+    assert package_index.requests == ()
+
+    # What runs again finds the built wheel.
+    service.lock({packages["source"]: "==1.0", packages["wheel"]: "==2.0"})
+    package_index.reset()
+    record = service.build("--no-load")
+    assert any("dependencies-1" in step for step in ran_steps(record))
+    asked = {one.path for one in package_index.requests}
+    assert sdist not in asked
+    assert any(packages["wheel"].replace("-", "_") in path for path in asked)
+
+    # The restored mount was not saved from here before, and yet is the same blob.
+    service.lock({packages["source"]: "==1.0", packages["wheel"]: "==1.0"})
+    registry.reset()
+    later = transferred(service, "cache.push")
+    assert later["mounts"]["digest"] == pushed["mounts"]["digest"]
+    assert later["mounts"]["bytes_moved"] == 0

@@ -6,15 +6,14 @@ table; :mod:`dockyard.lock` reads the lock.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import tomllib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dockyard.errors import Problem, ProjectError
+from dockyard.errors import ProjectError
 from dockyard.lock import (
     LockFile,
     Package,
@@ -24,6 +23,13 @@ from dockyard.lock import (
     parse_lock,
     resolve,
     resolve_members,
+)
+from dockyard.project_checks import (
+    check_chosen,
+    check_copy_paths,
+    check_fresh,
+    check_python,
+    check_shape,
 )
 from dockyard.target import Target
 
@@ -97,6 +103,7 @@ def read_project(
             hint="`uv init` makes one; set DOCKYARD_PROJECT if the project is in another folder",
         ),
     )
+    check_shape(pyproject, path)
     project = _project_table(pyproject, path)
     data, content = _read_toml(directory / "uv.lock", _no_lock(directory))
     lock = parse_lock(data, str(directory / "uv.lock"))
@@ -110,14 +117,15 @@ def read_project(
                 hint="run `uv lock`",
             ),
         )
-    _check_fresh(directory, tables, pyproject, lock)
-    _check_python(lock, target, path)
+        check_shape(tables[member], member)
+    check_fresh(directory, tables, pyproject, lock)
+    check_python(lock, target, path)
     name = normalize(str(project.get("name", "")))
     # A workspace root without a project of its own stands for all of its members.
     roots = [name] if name else list(map(normalize, lock.members))
     chosen_extras = tuple(dict.fromkeys(map(normalize, extras)))
     chosen_groups = tuple(dict.fromkeys(map(normalize, groups)))
-    _check_chosen(pyproject, lock, roots, chosen_extras, chosen_groups, path)
+    check_chosen(pyproject, lock, roots, chosen_extras, chosen_groups, path)
     declared = pyproject.get("tool", {}).get("uv", {}).get("conflicts", [])
     conflicts = {frozenset(conflict_key(item, name) for item in group) for group in declared}
     lock = replace(lock, conflicts=lock.conflicts | conflicts)
@@ -179,80 +187,6 @@ def _no_lock(directory: Path) -> ProjectError:
     )
 
 
-def _check_fresh(
-    directory: Path, tables: dict[Path, dict[str, Any]], root: dict[str, Any], lock: LockFile
-) -> None:
-    from dockyard.lock_freshness import differences
-    from dockyard.lock_settings import settings_differences
-
-    found = [
-        (path, difference)
-        for path, table in tables.items()
-        for difference in differences(table, lock, root)
-    ]
-    of_settings = settings_differences(
-        root,
-        list(tables.values()),
-        _workspace_members(directory, root),
-        lock,
-        own_options=not (directory / "uv.toml").exists(),
-    )
-    found += [(directory / "pyproject.toml", difference) for difference in of_settings]
-    stale = [
-        Problem(
-            f"uv.lock is out of date: {difference.message}",
-            where=f"{path}, {difference.key}",
-            hint="run `uv lock`, and commit the file",
-        )
-        for path, difference in found
-    ]
-    if stale:
-        raise ProjectError(*stale)
-
-
-def _workspace_members(directory: Path, root: dict[str, Any]) -> set[str] | None:
-    """Name the projects of the workspace as uv's ``crates/uv-workspace/src/workspace.rs`` does.
-
-    Hidden folders, excluded ones and those that uv does not manage are none. None where a pattern
-    or a pyproject.toml cannot be read, which is uv's to report.
-    """
-    workspace = root.get("tool", {}).get("uv", {}).get("workspace", {})
-    names = {root["project"]["name"]} if "project" in root else set()
-    try:
-        excluded = {path for text in workspace.get("exclude", []) for path in directory.glob(text)}
-        folders = {path for text in workspace.get("members", []) for path in directory.glob(text)}
-        for folder in folders - excluded:
-            path = folder / "pyproject.toml"
-            if folder.name.startswith(".") or not path.is_file():
-                continue
-            table = tomllib.loads(path.read_text())
-            if table.get("tool", {}).get("uv", {}).get("managed") is not False:
-                names.add(table["project"]["name"])
-        return set(map(normalize, names))
-    except (AttributeError, KeyError, NotImplementedError, OSError, TypeError, ValueError):
-        return None
-
-
-def _check_python(lock: LockFile, target: Target, path: Path) -> None:
-    """Raise ProjectError if no Python that the target can mean is one that the project allows."""
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    if target.python.count(".") >= 2:
-        versions = [target.python]
-    else:
-        versions = [f"{target.python}.{patch}" for patch in range(100)]
-    try:
-        allowed = SpecifierSet(lock.requires_python)
-    except InvalidSpecifier:
-        return
-    if not any(allowed.contains(version, prereleases=True) for version in versions):
-        raise ProjectError(
-            f"the image's Python {target.python} is not one that the lock is for: {allowed}",
-            where=f"{path}, [project] requires-python",
-            hint="choose another DOCKYARD_PYTHON_IMAGE, or widen requires-python and run `uv lock`",
-        )
-
-
 def _locked_version(lock: LockFile, name: str) -> str:
     table = lock.find(name) or {}
     return str(table.get("version", "0"))
@@ -267,87 +201,3 @@ def _member_files(directory: Path, lock: LockFile) -> list[Path]:
         if location and location != ".":
             found.append(directory / location / "pyproject.toml")
     return found
-
-
-def _unknown(kind: str, name: str, known: Collection[str], path: Path) -> Problem:
-    existing = ", ".join(sorted(known)) or "none"
-    nearest = difflib.get_close_matches(name, known, 1)
-    advice = f"did you mean {nearest[0]}?" if nearest else f"choose among: {existing}"
-    table = {"extra": "[project.optional-dependencies]", "group": "[dependency-groups]"}[kind]
-    return Problem(
-        f"there is no {kind} {name}; the project's {kind}s are: {existing}",
-        where=f"{path}, {table}",
-        hint=f"DOCKYARD_{kind.upper()}S: {advice}",
-    )
-
-
-def _check_chosen(
-    pyproject: dict[str, Any],
-    lock: LockFile,
-    roots: Iterable[str],
-    extras: Iterable[str],
-    groups: Iterable[str],
-    path: Path,
-) -> None:
-    # The lock leaves out what is empty, pyproject.toml what a build backend adds.
-    known_extras = set(pyproject.get("project", {}).get("optional-dependencies", {}))
-    known_groups = {*pyproject.get("dependency-groups", {})}
-    known_groups |= {*lock.manifest.get("dependency-groups", {})}
-    if "dev-dependencies" in pyproject.get("tool", {}).get("uv", {}):
-        known_groups.add("dev")
-    for root in roots:
-        table = lock.find(root) or {}
-        known_extras |= {*table.get("optional-dependencies", {})}
-        known_groups |= {*table.get("dev-dependencies", {})}
-    known_extras = set(map(normalize, known_extras))
-    known_groups = set(map(normalize, known_groups))
-    problems = [
-        _unknown(kind, name, known, path)
-        for kind, chosen, known in (
-            ("extra", extras, known_extras),
-            ("group", groups, known_groups),
-        )
-        for name in chosen
-        if name not in known
-    ]
-    if problems:
-        raise ProjectError(*problems)
-
-
-def check_copy_paths(directory: Path, paths: Sequence[str]) -> None:
-    """Check that each path to copy is in the folder; one with a wildcard is Docker's to check.
-
-    Raises ProjectError naming every one that is not, and the nearest that is.
-    """
-    problems = []
-    for path in paths:
-        relative = Path(path.lstrip("/"))
-        if any(sign in path for sign in "*?["):
-            continue
-        if ".." in relative.parts:
-            message, hint = "is outside the build context", "only what is below can be copied"
-        elif not (directory / relative).exists():
-            message, hint = "is not there", _nearest(directory, relative)
-        else:
-            continue
-        problems.append(
-            Problem(
-                f"the path to copy {path} {message}",
-                where=str(directory),
-                hint=f"DOCKYARD_COPY_PATHS: {hint}",
-            )
-        )
-    if problems:
-        raise ProjectError(*problems)
-
-
-def _nearest(directory: Path, missing: Path) -> str:
-    """Describe the existing path that a missing one most likely stands for."""
-    parent = next(one for one in missing.parents if (directory / one).is_dir())
-    wanted = missing.parts[len(parent.parts)]
-    siblings = sorted(one.name for one in (directory / parent).iterdir())
-    if close := difflib.get_close_matches(wanted, siblings, 1):
-        return f"did you mean {(parent / close[0]).as_posix()}?"
-    shown = ", ".join(name for name in siblings if not name.startswith("."))
-    place = "the folder" if parent == Path() else parent.as_posix()
-    return f"{place} has {shown or 'nothing'}"

@@ -96,7 +96,12 @@ def marker_evaluator(target: Target) -> Matcher:
     therefore replaced by one with the same outcome before the marker is evaluated. The function
     raises ProjectError for what is no marker.
     """
-    from packaging.markers import InvalidMarker, Marker, UndefinedComparison
+    from packaging.markers import (
+        InvalidMarker,
+        Marker,
+        UndefinedComparison,
+        UndefinedEnvironmentName,
+    )
 
     environment = target.environment() | {"extra": ""}
 
@@ -104,7 +109,7 @@ def marker_evaluator(target: Target) -> Matcher:
     def evaluate(marker: str) -> bool:
         try:
             return Marker(marker).evaluate(environment)
-        except (InvalidMarker, UndefinedComparison) as error:
+        except (InvalidMarker, UndefinedComparison, UndefinedEnvironmentName) as error:
             raise ProjectError(
                 f"`{marker}` is no condition that can be decided",
                 where="uv.lock, marker",

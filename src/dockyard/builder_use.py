@@ -33,6 +33,7 @@ def settle_builder(
     push: bool,
     load: bool,
     show_only: bool,
+    base_images: Sequence[BaseImage] = (),
 ) -> tuple[BuilderChoice, tuple[str, ...]]:
     """Choose the builder, make it if it is Dockyard's own and missing; with notes on what was done.
 
@@ -43,9 +44,18 @@ def settle_builder(
     if settings.builder != "auto":
         named = _driver_of(settings.builder, environment, state, lenient=show_only)
     records: Sequence[BuildRecord] = () if named else _records(settings)
+    here = [one for one in base_images if one.resolved.startswith(f"{LOCAL_REGISTRY}/")]
     choice = choose_builder(
-        settings, engine, push=push, load=load, named_driver=named, records=records
+        settings,
+        engine,
+        push=push,
+        load=load,
+        named_driver=named,
+        records=records,
+        local_images=bool(here),
     )
+    if not show_only:
+        check_reachable_images(choice, here)
     if not choice.dedicated or show_only:
         return choice, ()
     fingerprint = _fingerprint(choice.name, environment)
@@ -99,23 +109,21 @@ def _records(settings: Settings) -> Sequence[BuildRecord]:
     return load_records(settings.root, READ_RECORDS)[0]
 
 
-def check_reachable_images(choice: BuilderChoice, images: Sequence[BaseImage]) -> None:
-    """Raise ImageUnavailableError for images of this machine where the builder is elsewhere.
+def check_reachable_images(choice: BuilderChoice, here: Sequence[BaseImage]) -> None:
+    """Raise ImageUnavailableError for images of this engine alone where the builder is elsewhere.
 
     A builder in a container of its own does not see the engine's images.
     """
-    if choice.driver == "docker":
+    if choice.driver == "docker" or not here:
         return
-    here = [one for one in images if one.resolved.startswith(f"{LOCAL_REGISTRY}/")]
-    if here:
-        raise ImageUnavailableError(
-            *(
-                Problem(
-                    f"{one.resolved} is in the engine alone, where the builder {choice.name} "
-                    f"({choice.driver}) cannot see it",
-                    f"DOCKYARD_{one.argument}",
-                    "push it to a registry and name it there, or build with DOCKYARD_DRIVER=docker",
-                )
-                for one in here
+    raise ImageUnavailableError(
+        *(
+            Problem(
+                f"{one.resolved} is in the engine alone, where the builder {choice.name} "
+                f"({choice.driver}) cannot see it",
+                f"DOCKYARD_{one.argument}",
+                "push it to a registry and name it there, or build with DOCKYARD_DRIVER=docker",
             )
+            for one in here
         )
+    )

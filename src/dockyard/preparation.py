@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockyard.base_images import BaseImage, ImageOrigin, normalise, resolve_base_images
-from dockyard.builder_use import check_reachable_images, settle_builder
+from dockyard.builder_use import settle_builder
 from dockyard.builders import BuilderChoice, output_for
 from dockyard.definition import BuildDefinition, define, image_epoch
 from dockyard.dockerfile import (
@@ -274,8 +274,8 @@ def prepare(
         push=options.push,
         load=options.load,
         show_only=show_only or engine is None,
+        base_images=base_images,
     )
-    check_reachable_images(choice, base_images)
     standing_in = tuple(
         f"NOT the published image: {image.resolved} stands in for {image.requested} "
         "(made on this machine, no registry answered)"
@@ -321,6 +321,7 @@ def prepare(
             *settings.notes,
             *standing_in,
             *engine_note,
+            *builder_notes,
             *notes,
             *(caches.notes if caches else ()),
         ),

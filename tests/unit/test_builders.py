@@ -144,8 +144,17 @@ def test_outputs(driver: str, engine: EngineFacts, push: bool, load: bool, expec
 
 def test_images_of_the_engine_alone_are_beyond_another_builder() -> None:
     here = BaseImage("PYTHON_IMAGE", "python:3", "dockyard.local/python:3.13", ImageOrigin.STAND_IN)
-    there = BaseImage("UV_IMAGE", "uv:1", "ghcr.io/astral-sh/uv:1", ImageOrigin.UPSTREAM)
-    check_reachable_images(BuilderChoice("default", "docker", ""), [here, there])
-    check_reachable_images(BuilderChoice("own", "docker-container", ""), [there])
+    dedicated = BuilderChoice("own", "docker-container", "")
+    check_reachable_images(BuilderChoice("default", "docker", ""), [here])
+    check_reachable_images(dedicated, [])
     with pytest.raises(ImageUnavailableError, match=r"DOCKYARD_PYTHON_IMAGE.*cannot see it"):
-        check_reachable_images(BuilderChoice("own", "docker-container", ""), [here, there])
+        check_reachable_images(dedicated, [here])
+
+
+def test_images_of_the_engine_alone_keep_the_build_there() -> None:
+    settings = make_settings()
+    choice = choose_builder(settings, ENGINE, push=True, local_images=True)
+    assert (choice.driver, choice.dedicated) == ("docker", False)
+    assert "engine alone" in choice.reason
+    asked = make_settings(driver="docker-container")
+    assert choose_builder(asked, ENGINE, push=True, local_images=True).dedicated

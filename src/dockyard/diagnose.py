@@ -6,17 +6,20 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dockyard.display.format import strip_control
 from dockyard.dockerfile import is_dependency_stage
 from dockyard.engine import diagnose_disk, diagnose_engine
 from dockyard.errors import (
     BuilderError,
     BuildFailedError,
+    CacheError,
     DockerfileError,
     DockyardError,
     ImageUnavailableError,
     NetworkError,
     ProjectError,
 )
+from dockyard.steps import StepKind, short_instruction
 
 if TYPE_CHECKING:
     from dockyard.trace import BuildTrace, Step
@@ -27,6 +30,10 @@ SHOWN_LINES = 20
 
 _MISSING_PATH = re.compile(
     r'failed to (?:calculate checksum of|compute cache key:.*?) .*?"(/[^"]*)": not found'
+)
+_PREFIX = re.compile(r"ERROR: |failed to (?:build|solve): ")
+_IMAGE = re.compile(
+    r"(?:load metadata for|resolve image config for|FROM) (?:docker-image://)?(\S+)"
 )
 _NETWORK = re.compile(
     r"failed to fetch|error sending request|connection (?:refused|reset)|dns error|timed? ?out"
@@ -48,53 +55,92 @@ def _excerpt(lines: Sequence[str]) -> str:
     shown = list(lines[start:])
     if len(shown) > SHOWN_LINES:
         shown = shown[-SHOWN_LINES:]
-    return "\n".join(f"    {line}" for line in shown if line.strip())
+    return "\n".join(f"    {strip_control(line)}" for line in shown if line.strip())
 
 
-def _step_failed(step: Step, dockerfile: str) -> DockyardError:
+def _without_prefixes(message: str) -> str:
+    """Drop what buildx and BuildKit put before every message."""
+    while match := _PREFIX.match(message):
+        message = message[match.end() :]
+    return message
+
+
+def _missing_path(step: Step, path: str, where: str) -> DockyardError:
+    source = re.search(r"--from=(\S+)", step.instruction)
+    if step.kind == StepKind.COPY and source:
+        return BuildFailedError(
+            f"{path} is not in {source[1]}, which it is to be copied from",
+            where=where,
+            hint="check the path, and that the stage or image it comes from makes it",
+        )
+    return ProjectError(
+        f"{path.lstrip('/')} is not in the build context: it does not exist, or .dockerignore "
+        "keeps it out",
+        where=where,
+        hint="`invoke context` lists what the context holds",
+    )
+
+
+def _installation_failed(step: Step, stage: str, where: str) -> DockyardError:
     log = "\n".join(step.log)
     excerpt = _excerpt(step.log) or f"    {step.error}"
-    stage = step.stage or step.instruction
-    if step.kind == "image":
+    if "hash mismatch" in log.lower():
+        return BuildFailedError(
+            f"{stage}: the index served a file that is not the one in uv.lock\n{excerpt}",
+            hint="try another index or mirror; if the file was replaced upstream on purpose, "
+            "`uv lock --upgrade-package NAME`",
+        )
+    if _NETWORK.search(log):
+        return NetworkError(
+            f"{stage}: the package index cannot be reached\n{excerpt}",
+            hint="check UV_DEFAULT_INDEX, DOCKYARD_CA_FILE for a private CA, and "
+            "DOCKYARD_NETWORK=host for an index on this machine",
+        )
+    what = "the lock cannot be exported" if stage == "plan" else "a package cannot be installed"
+    return BuildFailedError(
+        f"{stage}: {what}\n{excerpt}",
+        where=where,
+        hint="a package without a wheel for this platform may need DOCKYARD_BUILD_PACKAGES "
+        "(compilers, headers) to build"
+        if stage != "plan"
+        else "check pyproject.toml and uv.lock with `uv lock --check`",
+    )
+
+
+def _step_failed(step: Step, where: str) -> DockyardError:
+    image = _IMAGE.match(step.instruction)
+    if image and step.kind in (StepKind.IMAGE, StepKind.INTERNAL):
         return ImageUnavailableError(
-            f"the base image cannot be loaded: {step.instruction}\n    {step.error}",
-            where=dockerfile,
+            f"the base image {image[1]} cannot be loaded\n    {step.error}",
+            where=where,
             hint="check its name, or set DOCKYARD_IMAGE_MIRRORS to a registry that answers",
+        )
+    if step.kind == StepKind.CACHE_EXPORT:
+        return CacheError(
+            f"{step.instruction} failed\n    {step.error}",
+            hint="the image itself may be done; with `ignore-error=true` such a failure is a note",
+        )
+    if step.kind == StepKind.EXPORT and "push" in (step.error or ""):
+        return NetworkError(
+            f"the image is built and cannot be pushed\n    {step.error}",
+            where="DOCKYARD_REGISTRY",
+            hint="`docker login` where the registry asks for it; the next build pushes again and "
+            "runs no step",
         )
     missing = _MISSING_PATH.search(step.error or "")
     if missing:
-        path = missing[1].lstrip("/")
-        return ProjectError(
-            f"{path} is not in the build context: it does not exist, or .dockerignore keeps it out",
-            where=dockerfile,
-            hint="`invoke context` lists what the context holds",
-        )
-    if is_dependency_stage(stage) and step.kind == "run":
-        if "hash mismatch" in log.lower():
-            return BuildFailedError(
-                f"{stage}: the index served a file that is not the one in uv.lock\n{excerpt}",
-                hint="try another index or mirror; if the file was replaced upstream on purpose, "
-                "`uv lock --upgrade-package NAME`",
-            )
-        if _NETWORK.search(log):
-            return NetworkError(
-                f"{stage}: the package index cannot be reached\n{excerpt}",
-                hint="check UV_DEFAULT_INDEX, DOCKYARD_CA_FILE for a private CA, and "
-                "DOCKYARD_NETWORK=host for an index on this machine",
-            )
-        what = "the lock cannot be exported" if stage == "plan" else "a package cannot be installed"
-        return BuildFailedError(
-            f"{stage}: {what}\n{excerpt}",
-            where=dockerfile,
-            hint="a package without a wheel for this platform may need DOCKYARD_BUILD_PACKAGES "
-            "(compilers, headers) to build"
-            if stage != "plan"
-            else "check pyproject.toml and uv.lock with `uv lock --check`",
-        )
+        return _missing_path(step, missing[1], where)
+    stage = step.stage or ""
+    if is_dependency_stage(stage) and step.kind == StepKind.RUN:
+        return _installation_failed(step, stage, where)
+    excerpt = _excerpt(step.log) or f"    {step.error}"
+    place = f"{stage}: " if stage else ""
     return BuildFailedError(
-        f"{stage}: {step.instruction}\n{excerpt}",
-        where=dockerfile,
-        hint="the lines above are the step's own last output",
+        f"{place}{short_instruction(step.instruction)}\n{excerpt}",
+        where=where,
+        hint="the lines above are the step's own last output"
+        if step.log
+        else "the line above is BuildKit's own word",
     )
 
 
@@ -109,14 +155,12 @@ def diagnose(trace: BuildTrace, status: int, dockerfile: str) -> DockyardError:
     known = diagnose_engine(noise) or diagnose_disk(everything)
     if known:
         return known
+    line = trace.failed_line
+    where = f"{dockerfile}, line {line}" if line else dockerfile
     if step:
-        return _step_failed(step, dockerfile)
+        return _step_failed(step, where)
     message = next(
-        (
-            line.removeprefix("ERROR: ")
-            for line in reversed(trace.noise)
-            if line.startswith("ERROR:")
-        ),
+        (_without_prefixes(line) for line in reversed(trace.noise) if line.startswith("ERROR:")),
         noise or f"docker buildx ended with status {status}",
     )
     builder = re.search(
@@ -129,11 +173,13 @@ def diagnose(trace: BuildTrace, status: int, dockerfile: str) -> DockyardError:
             hint="`docker buildx ls` lists those there are; unset it to let Dockyard choose",
         )
     if "dockerfile parse error" in message or "unknown instruction" in message:
-        return DockerfileError(message, where=dockerfile, hint="mend the line named above")
-    if "network.host" in message or "entitlement" in message:
-        return BuilderError(
-            message,
-            hint="this builder does not allow host networking: create it with "
-            "`--allow-insecure-entitlement network.host`, or unset DOCKYARD_NETWORK",
+        return DockerfileError(message, where=where, hint="mend the line named above")
+    entitlement = re.search(r"granting entitlement (\S+) is not allowed", message)
+    if entitlement:
+        advice = (
+            f"create it with `--buildkitd-flags '--allow-insecure-entitlement {entitlement[1]}'`"
         )
-    return BuildFailedError(message, where=dockerfile, hint="`docker buildx ls` and `docker info`")
+        if entitlement[1] == "network.host":
+            advice += ", or unset DOCKYARD_NETWORK"
+        return BuilderError(message, hint=f"this builder does not allow it: {advice}")
+    return BuildFailedError(message, where=where, hint="`docker buildx ls` and `docker info`")

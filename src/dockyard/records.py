@@ -20,6 +20,7 @@ from dockyard.state import STATE_FOLDER, prepare_state_folder, write_atomically
 __all__ = [
     "SCHEMA",
     "BuildRecord",
+    "CacheRecord",
     "LayerRecord",
     "StepRecord",
     "UnreadableRecord",
@@ -61,6 +62,22 @@ class LayerRecord:
 
 
 @dataclass(frozen=True)
+class CacheRecord:
+    """A build cache that was imported or exported: ``direction`` is ``import`` or ``export``.
+
+    ``type`` is buildx's (``registry``, ``local``, ``gha``, …), ``reference`` the image or folder
+    where it is known. ``error`` says why it failed; a failed import fails no build.
+    """
+
+    direction: str
+    type: str
+    reference: str | None
+    seconds: float
+    bytes: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
 class BuildRecord:
     """One build, from settings to outcome.
 
@@ -88,6 +105,7 @@ class BuildRecord:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     error: str | None = None
+    caches: tuple[CacheRecord, ...] = ()
     schema: int = field(default=SCHEMA)
 
     def as_json(self) -> str:
@@ -166,6 +184,7 @@ def read_record(text: str) -> BuildRecord:
             LayerRecord(**{**layer, "packages": tuple(layer.get("packages", ()))})
             for layer in values["layers"]
         )
+        values["caches"] = tuple(CacheRecord(**one) for one in values.get("caches", ()))
         for name in ("base_images", "notes", "warnings"):
             values[name] = tuple(values.get(name, ()))
         return BuildRecord(**values)

@@ -7,11 +7,12 @@ buildx itself have names of their own.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["StepKind", "StepName", "parse_step_name"]
+__all__ = ["StepKind", "StepName", "parse_step_name", "short_instruction"]
 
 
 class StepKind(StrEnum):
@@ -37,7 +38,11 @@ class StepKind(StrEnum):
 
 @dataclass(frozen=True)
 class StepName:
-    """A vertex's name taken apart; ``number`` of ``total`` within the stage, from 1."""
+    """A vertex's name taken apart; ``number`` of ``total`` within the stage, from 1.
+
+    ``platform`` is as BuildKit writes it: the one that the step runs on, and after an arrow the one
+    that it builds for where that differs (``linux/amd64->arm64``).
+    """
 
     kind: StepKind
     instruction: str
@@ -48,12 +53,31 @@ class StepName:
 
 
 _STAGED = re.compile(
-    r"\[(?:(?P<platform>[a-z0-9]+/[a-z0-9_/.]+)(?:->[a-z0-9_/.]+)? +)?"
+    r"\[(?:(?P<platform>[a-z0-9]+/[a-z0-9_/.]+(?:->[a-z0-9_/.]+)?) +)?"
     r"(?:(?P<stage>[^\s\]]+) +)?(?P<number>\d+)/(?P<total>\d+)\] +(?P<instruction>.*)",
     re.DOTALL,
 )
 _BRACKETED = re.compile(
-    r"\[(?P<what>internal|auth|context [^\]]+|stage-\d+|[^\]]+)\] *(?P<rest>.*)", re.DOTALL
+    r"\[(?:(?P<platform>[a-z0-9]+/[a-z0-9_/.]+) +)?(?P<what>internal|auth|context [^\]]+)\]"
+    r" *(?P<rest>.*)",
+    re.DOTALL,
+)
+# Vertices of BuildKit and buildx themselves, by the beginning of their names in lower case. The
+# frontend that a “# syntax” line names is resolved and loaded under the last two.
+_PREFIXES = (
+    ("importing cache", StepKind.CACHE_IMPORT),
+    ("exporting cache", StepKind.CACHE_EXPORT),
+    ("exporting inline cache", StepKind.CACHE_EXPORT),
+    ("preparing layers for inline cache", StepKind.CACHE_EXPORT),
+    ("preparing build cache", StepKind.CACHE_EXPORT),
+    ("writing cache", StepKind.CACHE_EXPORT),
+    ("exporting", StepKind.EXPORT),
+    ("pushing", StepKind.EXPORT),
+    ("importing to docker", StepKind.EXPORT),
+    ("merging manifest list", StepKind.EXPORT),
+    ("resolving provenance", StepKind.EXPORT),
+    ("resolve image config for", StepKind.INTERNAL),
+    ("docker-image://", StepKind.IMAGE),
 )
 _KEYWORDS = {
     "FROM": StepKind.IMAGE,
@@ -81,19 +105,30 @@ def parse_step_name(name: str) -> StepName:
         )
     bracketed = _BRACKETED.fullmatch(name)
     if bracketed:
-        what, rest = bracketed["what"], bracketed["rest"]
+        what, rest, platform = bracketed["what"], bracketed["rest"], bracketed["platform"]
         if what == "internal":
             kind = StepKind.CONTEXT if "load build context" in rest else StepKind.INTERNAL
-            return StepName(kind, rest)
+            return StepName(kind, rest, platform=platform)
         if what == "auth":
             return StepName(StepKind.AUTH, rest)
-        if what.startswith("context "):
-            return StepName(StepKind.CONTEXT, f"{what} {rest}".strip())
+        return StepName(StepKind.CONTEXT, f"{what} {rest}".strip(), platform=platform)
     lowered = name.lower()
-    if lowered.startswith("importing cache"):
-        return StepName(StepKind.CACHE_IMPORT, name)
-    if lowered.startswith(("exporting cache", "preparing build cache", "writing cache")):
-        return StepName(StepKind.CACHE_EXPORT, name)
-    if lowered.startswith(("exporting", "pushing", "importing to docker", "resolving provenance")):
-        return StepName(StepKind.EXPORT, name)
-    return StepName(StepKind.OTHER, name)
+    kind = next((kind for prefix, kind in _PREFIXES if lowered.startswith(prefix)), StepKind.OTHER)
+    return StepName(kind, name)
+
+
+# The flags that say how an instruction works, not what it does (Dockerfile reference).
+_HOW = re.compile(
+    r"--(?:mount|network|security|link|chmod|chown|parents|exclude|checksum|keep-git-dir)(?:=.*)?"
+)
+
+
+def short_instruction(instruction: str) -> str:
+    """Say an instruction in few words: without the flags that only say how, and without digests.
+
+    ``--from`` stays, as it is part of what is copied.
+    """
+    keyword, *words = instruction.split(" ")
+    flags = list(itertools.takewhile(lambda word: word.startswith("--"), words))
+    said = [flag for flag in flags if not _HOW.fullmatch(flag)]
+    return re.sub(r"@sha256:[0-9a-f]{64}", "", " ".join([keyword, *said, *words[len(flags) :]]))

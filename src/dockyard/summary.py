@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from dockyard.display.format import format_bytes, format_seconds
+from dockyard.display.format import format_bytes, format_seconds, shorten, strip_control
 from dockyard.records import BuildRecord, LayerRecord
+from dockyard.steps import short_instruction
+from dockyard.trace import COUNTED_KINDS
 
 __all__ = ["format_rate", "job_summary", "layer_totals", "summary_lines"]
 
@@ -20,13 +23,18 @@ def format_rate(rate: Any) -> str:
 
 
 def layer_totals(layers: Sequence[LayerRecord]) -> tuple[tuple[str, int, int], ...]:
-    """Sum the layers by what they hold: (name, number of layers, bytes unpacked)."""
+    """Sum the layers by what they hold: (name, number of layers, bytes unpacked).
+
+    What lies below the environment is the base, whatever the base image's own instructions were.
+    """
+    holds = [layer.holds for layer in layers]
+    own = holds.index("environment") if "environment" in holds else 0
     kinds = {"base": (0, 0), "dependencies": (0, 0), "sources": (0, 0)}
-    for layer in layers:
+    for position, layer in enumerate(layers):
         kind = "sources"
         if layer.holds.startswith("dependencies-") or layer.holds == "environment":
             kind = "dependencies"
-        elif layer.holds == "base" or layer.holds.startswith(("RUN ", "WORKDIR ", "ADD ")):
+        elif position < own or layer.holds.startswith(("base", "RUN ", "WORKDIR ", "ADD ")):
             kind = "base"
         count, size = kinds[kind]
         kinds[kind] = (count + 1, size + layer.size)
@@ -34,13 +42,30 @@ def layer_totals(layers: Sequence[LayerRecord]) -> tuple[tuple[str, int, int], .
 
 
 def _steps(record: BuildRecord) -> str:
-    counted = [step for step in record.steps if step.kind in ("run", "copy", "file")]
+    counted = [step for step in record.steps if step.kind in COUNTED_KINDS]
     ran = [step for step in counted if step.ran]
     cached = sum(step.cached for step in counted)
     text = f"{cached} cached, {len(ran)} run"
     if ran and len(ran) <= 3:
-        text += " (" + "; ".join(f"{s.stage}: {s.instruction[:40]}" for s in ran) + ")"
+        named = (
+            (f"{step.stage}: " if step.stage else "")
+            + shorten(strip_control(short_instruction(step.instruction)), 50)
+            for step in ran
+        )
+        text += " (" + "; ".join(named) + ")"
     return text
+
+
+def _caches(record: BuildRecord) -> str | None:
+    """Name the caches that were used; what is to be said of the others is among the notes."""
+    prepositions = {"import": "from", "export": "to"}
+    used = [
+        f"{prepositions.get(one.direction, one.direction)} {one.reference or one.type} "
+        f"({format_seconds(one.seconds)})"
+        for one in record.caches
+        if not one.error
+    ]
+    return ", ".join(used) if used else None
 
 
 def summary_lines(record: BuildRecord, path: str | None) -> list[str]:
@@ -69,9 +94,12 @@ def summary_lines(record: BuildRecord, path: str | None) -> list[str]:
         f"  cache hits    dependencies {format_rate(rates['dependency'])}, "
         f"application {format_rate(rates['application'])}, overall {format_rate(rates['overall'])}"
     )
+    caches = _caches(record)
+    if caches:
+        lines.append(f"  build cache   {caches}")
     if record.context_bytes is not None:
         lines.append(f"  context sent  {format_bytes(record.context_bytes)}")
-    lines += [f"  warning       {warning}" for warning in record.warnings]
+    lines += [f"  warning       {strip_control(warning)}" for warning in record.warnings]
     lines += [f"  note          {note}" for note in record.notes]
     if path:
         lines.append(f"  record        {path}")
@@ -92,12 +120,25 @@ def job_summary(record: BuildRecord) -> str:
     ]
     if record.image["content_bytes"]:
         rows.append(("image, compressed", format_bytes(record.image["content_bytes"])))
+    caches = _caches(record)
+    if caches:
+        rows.append(("build cache", caches))
     if record.context_bytes is not None:
         rows.append(("context sent", format_bytes(record.context_bytes)))
     table = "\n".join(f"| {name} | {_cell(value)} |" for name, value in rows)
-    notes = "".join(f"\n> {note}\n" for note in record.notes)
-    return f"### Image build {record.outcome}\n\n| | |\n|---|---|\n{table}\n{notes}"
+    said = [f"warning: {warning}" for warning in record.warnings] + list(record.notes)
+    notes = "".join(f"\n> {' '.join(note.split())}\n" for note in said)
+    error = f"\n{_fenced(record.error)}\n" if record.error else ""
+    return f"### Image build {record.outcome}\n\n| | |\n|---|---|\n{table}\n{error}{notes}"
 
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _fenced(text: str) -> str:
+    """Put a text into a code block whose fence is longer than any run of backticks in it."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    body = "\n".join(strip_control(line) for line in text.split("\n"))
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{body}\n{fence}"

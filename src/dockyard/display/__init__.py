@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
-    from dockyard.trace import BuildTrace, TraceReader
+    from dockyard.trace import BuildTrace
+    from dockyard.trace_reader import TraceReader
 
 __all__ = ["Display", "choose_display", "display_kind", "write_job_summary"]
 
@@ -47,9 +48,16 @@ def display_kind(environment: Mapping[str, str], *, terminal: bool, progress: st
 
 
 def choose_display(
-    stream: TextIO, environment: Mapping[str, str], *, progress: str = "auto"
+    stream: TextIO,
+    environment: Mapping[str, str],
+    *,
+    progress: str = "auto",
+    dockerfile: str | None = None,
 ) -> Display:
-    """Make the display that fits the stream, the environment and the settings."""
+    """Make the display that fits the stream, the environment and the settings.
+
+    ``dockerfile`` is the path in the repository that annotations point to.
+    """
     kind = display_kind(environment, terminal=stream.isatty(), progress=progress)
     if kind == "live":
         from dockyard.display.live import LiveDisplay
@@ -58,7 +66,7 @@ def choose_display(
     if kind == "github":
         from dockyard.display.github import GithubDisplay
 
-        return GithubDisplay(stream)
+        return GithubDisplay(stream, dockerfile)
     from dockyard.display.plain import PlainDisplay
 
     return PlainDisplay(stream, quiet=kind == "quiet")

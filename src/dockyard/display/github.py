@@ -10,12 +10,23 @@ import secrets
 from typing import TYPE_CHECKING, TextIO
 
 from dockyard.display.format import strip_control
-from dockyard.display.plain import is_shown, step_label, step_outcome
+from dockyard.display.stages import (
+    failure_lines,
+    gather_stages,
+    instruction_of,
+    step_label,
+    step_outcome,
+)
 
 if TYPE_CHECKING:
-    from dockyard.trace import BuildTrace, Step, TraceReader
+    from dockyard.display.stages import Stage
+    from dockyard.trace import BuildTrace
+    from dockyard.trace_reader import TraceReader
 
-__all__ = ["GithubDisplay", "escape_data"]
+__all__ = ["GithubDisplay", "escape_data", "escape_property"]
+
+# An annotation is a summary; the log itself is in the step's group.
+ANNOTATED_LINES = 20
 
 
 def escape_data(text: str) -> str:
@@ -23,11 +34,20 @@ def escape_data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-class GithubDisplay:
-    """Writes each stage as a group once all of its steps that were reached have ended."""
+def escape_property(text: str) -> str:
+    """Escape a property of a workflow command (the same file, ``escapeProperty``)."""
+    return escape_data(text).replace(":", "%3A").replace(",", "%2C")
 
-    def __init__(self, stream: TextIO) -> None:
+
+class GithubDisplay:
+    """Writes each stage as a group once all of its steps have ended, cached ones as a line.
+
+    ``dockerfile`` is the path in the repository that annotations point to.
+    """
+
+    def __init__(self, stream: TextIO, dockerfile: str | None = None) -> None:
         self._stream = stream
+        self._dockerfile = dockerfile
         self._shown: set[str] = set()
 
     def begin(self, title: str) -> None:
@@ -35,46 +55,64 @@ class GithubDisplay:
         self._write(f"building {strip_control(title)}")
 
     def update(self, reader: TraceReader, now: float) -> None:
-        """Write the stages that are done: every vertex of theirs has ended."""
-        stages: dict[str, list[Step]] = {}
-        for step in reader.steps:
-            stages.setdefault(step.stage or "", []).append(step)
-        for stage, steps in stages.items():
-            if stage and stage not in self._shown and all(step.completed for step in steps):
-                self._group(stage, steps)
+        """Write the stages that are done: every step of theirs has ended."""
+        for stage in gather_stages(reader.steps):
+            if stage.ended:
+                self._show(stage)
 
     def end(self, trace: BuildTrace, *, failed: bool) -> None:
         """Write what is left, then annotations: they count only outside of groups."""
-        stages: dict[str, list[Step]] = {}
-        for step in trace.steps:
-            stages.setdefault(step.stage or "other", []).append(step)
-        for stage, steps in stages.items():
-            if stage not in self._shown:
-                self._group(stage, steps)
+        for stage in gather_stages(trace.steps):
+            self._show(stage)
         for warning in trace.warnings:
-            place = f" line={warning.line}" if warning.line else ""
-            self._write(f"::warning{place}::{escape_data(strip_control(warning.short))}")
-        failure = trace.failed_step
-        if failed and failure:
-            shown = failure.log[-20:] or [failure.error or ""]
-            text = f"{step_label(failure)}\n" + "\n".join(shown)
-            lines = [strip_control(line) for line in text.split("\n")]
-            self._write("::error::" + escape_data("\n".join(lines)))
+            self._annotate("warning", warning.short, warning.line)
+        step = trace.failed_step
+        if failed and step:
+            lines = failure_lines(step)[-ANNOTATED_LINES:] or [strip_control(step.error or "")]
+            self._annotate("error", "\n".join([step_label(step), *lines]), trace.failed_line)
 
-    def _group(self, stage: str, steps: list[Step]) -> None:
-        shown = [step for step in steps if is_shown(step) and step.started]
-        self._shown.add(stage)
-        if not shown:
+    def _annotate(self, command: str, text: str, line: int | None) -> None:
+        properties = []
+        if self._dockerfile:
+            properties.append(f"file={escape_property(self._dockerfile)}")
+        if line:
+            properties.append(f"line={line}")
+        place = " " + ",".join(properties) if properties else ""
+        clean = "\n".join(strip_control(one) for one in text.split("\n"))
+        self._write(f"::{command}{place}::{escape_data(clean)}")
+
+    def _show(self, stage: Stage) -> None:
+        if stage.name in self._shown:
             return
-        self._write(f"::group::{escape_data(stage)}")
+        self._shown.add(stage.name)
+        reached = [step for step in stage.steps if step.reached]
+        line = stage.line()
+        if line is None:
+            return
+        if not stage.of_dockerfile or not any(step.ran or step.error for step in reached):
+            # What BuildKit says of itself may hold a text from outside, as an error does.
+            self._write_stopped([line])
+            return
+        self._write(f"::group::{escape_data(stage.name)}")
+        lines = []
+        for step in reached:
+            lines.append(f"{instruction_of(step)}: {step_outcome(step)}")
+            lines += [f"    {one}" for one in failure_lines(step)]
+        self._write_stopped(lines)
+        self._write("::endgroup::")
+
+    def _write_stopped(self, lines: list[str]) -> None:
+        """Write lines in which workflow commands, if there are any, are only text."""
+        # A command starts its line; “##[…]” is the older form, found anywhere in it.
+        if not any(one.lstrip().startswith("::") or "##[" in one for one in lines):
+            for line in lines:
+                self._write(line)
+            return
         token = secrets.token_hex(16)
         self._write(f"::stop-commands::{token}")
-        for step in shown:
-            self._write(f"{step_label(step)}: {step_outcome(step)}")
-            for line in step.log:
-                self._write(f"    {strip_control(line)}")
+        for line in lines:
+            self._write(line)
         self._write(f"::{token}::")
-        self._write("::endgroup::")
 
     def _write(self, line: str) -> None:
         self._stream.write(line + "\n")

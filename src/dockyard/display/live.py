@@ -5,15 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TextIO
 
 from dockyard.display.format import format_bytes, format_seconds, shorten, strip_control
-from dockyard.display.plain import failure_lines, is_shown, step_label
-from dockyard.trace import COUNTED_KINDS
+from dockyard.display.stages import (
+    failure_lines,
+    gather_stages,
+    instruction_of,
+    step_label,
+    step_outcome,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dockyard.trace import BuildTrace, Step, TraceReader
+    from dockyard.display.stages import Stage
+    from dockyard.trace import BuildTrace, Step
+    from dockyard.trace_reader import TraceReader
 
-__all__ = ["LiveDisplay", "stage_lines"]
+__all__ = ["LiveDisplay"]
 
 
 def _moving(step: Step) -> str:
@@ -23,33 +30,11 @@ def _moving(step: Step) -> str:
     return f"{format_bytes(step.bytes_done)}{total}"
 
 
-def stage_lines(
-    steps: tuple[Step, ...], since: dict[str, float], now: float
-) -> tuple[list[tuple[str, float]], list[tuple[str, str, str, float]], int]:
-    """Sort the steps into finished stages, running ones, and a count of cached steps. Pure.
-
-    Finished: (stage, seconds). Running: (stage, instruction, bytes, seconds so far); ``since`` has
-    the monotonic time at which each running step was first seen, by digest.
-    """
-    stages: dict[str, list[Step]] = {}
-    for step in steps:
-        if is_shown(step):
-            stages.setdefault(step.stage or step.instruction, []).append(step)
-    finished, running = [], []
-    for stage, members in stages.items():
-        active = next((step for step in members if step.running), None)
-        if active:
-            elapsed = now - since.setdefault(active.digest, now)
-            position = f"{active.number}/{active.total} " if active.number else ""
-            what = active.instruction if active.stage else ""
-            last = next((line for line in reversed(active.log) if line.strip()), "")
-            text = strip_control(f"{position}{last or what}").strip()
-            running.append((strip_control(stage), text, _moving(active), elapsed))
-        elif any(step.ran and step.completed for step in members):
-            seconds = sum(step.seconds for step in members if step.ran)
-            finished.append((strip_control(stage), seconds))
-    cached = sum(step.cached for step in steps if step.kind in COUNTED_KINDS)
-    return finished, running, cached
+def _doing(step: Step) -> str:
+    """Say what a running step does: its last output, else its instruction."""
+    last = next((line for line in reversed(step.log) if line.strip()), "")
+    position = f"{step.number}/{step.total} " if step.number else ""
+    return position + (strip_control(last) or (instruction_of(step) if step.number else ""))
 
 
 class LiveDisplay:
@@ -73,45 +58,64 @@ class LiveDisplay:
 
     def begin(self, title: str) -> None:
         """Show what is built, and take over the terminal's last lines."""
-        self._console.print(f"building {title}", markup=False)
+        self._print(f"building {title}")
         self._live.start()
         self._started = True
 
     def update(self, reader: TraceReader, now: float) -> None:
         """Draw the running stages again; stages that finished become lines above them."""
-        finished, running, cached = stage_lines(reader.steps, self._since, now)
-        names = {name for name, *_ in running}
-        for stage, seconds in finished:
-            if stage not in self._finished and stage not in names:
-                self._finished.add(stage)
-                self._console.print(self._done(stage, seconds))
-        self._live.update(self._table(running, cached), refresh=True)
+        stages = gather_stages(reader.steps)
+        for stage in stages:
+            if stage.ended:
+                self._finish(stage)
+        self._live.update(self._table(stages, now), refresh=True)
 
     def end(self, trace: BuildTrace, *, failed: bool) -> None:
         """Fold everything, give the terminal back, and show the log of the step that failed."""
         if self._started:
             self._live.update("", refresh=True)
             self._live.stop()
-        finished, _, cached = stage_lines(trace.steps, self._since, 0.0)
-        for stage, seconds in finished:
-            if stage not in self._finished:
-                self._console.print(self._done(stage, seconds))
+        stages = gather_stages(trace.steps)
+        for stage in stages:
+            self._finish(stage)
+        cached = sum(stage.cached for stage in stages)
         if cached:
-            self._console.print(f"● {cached} steps cached", style="dim")
+            self._print(f"● {cached} steps cached", "dim")
         step = trace.failed_step
         if failed and step:
-            self._console.print(f"✗ {step_label(step)}", style="red", markup=False)
+            self._print(f"✗ {step_label(step)}", "red")
             for line in failure_lines(step):
-                self._console.print(f"    {line}", markup=False)
+                self._print(f"    {line}")
 
-    def _done(self, stage: str, seconds: float) -> Any:
+    def _finish(self, stage: Stage) -> None:
+        """Write a finished stage's line once; a wholly cached one is part of a total only."""
+        if stage.name in self._finished:
+            return
+        self._finished.add(stage.name)
+        broken = next((step for step in stage.steps if step.error), None)
+        if broken:
+            self._print(f"✗ {shorten(stage.name, 60):24} {step_outcome(broken)}", "red")
+        elif stage.running:
+            self._print(f"▸ {shorten(stage.name, 60):24} not finished", "yellow")
+        elif stage.ran:
+            moved = sum(step.bytes_done for step in stage.ran)
+            size = f", {format_bytes(moved)}" if moved else ""
+            self._print_done(shorten(stage.name, 60), f"{format_seconds(stage.seconds)}{size}")
+
+    def _print(self, text: str, style: str = "") -> None:
+        # As a Text nothing in it is markup or an emoji's name; the terminal itself wraps lines.
         from rich.text import Text
 
-        return Text.assemble(
-            ("✓ ", "green"), f"{shorten(stage, 60):24} ", (format_seconds(seconds), "dim")
+        self._console.print(Text(text, style), soft_wrap=True)
+
+    def _print_done(self, name: str, took: str) -> None:
+        from rich.text import Text
+
+        self._console.print(
+            Text.assemble(("✓ ", "green"), f"{name:24} ", (took, "dim")), soft_wrap=True
         )
 
-    def _table(self, running: list[tuple[str, str, str, float]], cached: int) -> Any:
+    def _table(self, stages: tuple[Stage, ...], now: float) -> Any:
         from rich.table import Table
         from rich.text import Text
 
@@ -120,14 +124,18 @@ class LiveDisplay:
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         table.add_column(no_wrap=True, justify="right")
         table.add_column(no_wrap=True, justify="right")
+        running = [(stage, stage.running) for stage in stages]
+        active = [(stage, step) for stage, step in running if step is not None]
         # More lines than the terminal has would make it flicker.
-        for stage, text, moving, elapsed in running[: max(self._console.height - 3, 1)]:
+        for stage, step in active[: max(self._console.height - 3, 1)]:
+            elapsed = now - self._since.setdefault(step.digest, now)
             table.add_row(
-                Text(f"▸ {shorten(stage, 40)}", "cyan"),
-                Text(shorten(text, 200)),
-                Text(moving),
+                Text(f"▸ {shorten(stage.name, 40)}", "cyan"),
+                Text(shorten(_doing(step), 200)),
+                Text(_moving(step)),
                 Text(format_seconds(elapsed), "dim"),
             )
+        cached = sum(stage.cached for stage in stages)
         if cached:
             table.add_row(Text(f"● {cached} cached", "dim"), "", "", "")
         return table

@@ -1,53 +1,30 @@
-"""One line when a step starts to run and one when it is done: for pipes, files and plain CI."""
+"""One line for each stage that ends, one for a step that takes long: for pipes, files, plain CI."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from dockyard.display.format import format_bytes, format_seconds, shorten, strip_control
-from dockyard.steps import StepKind
+from dockyard.display.stages import (
+    failure_lines,
+    gather_stages,
+    instruction_of,
+    step_label,
+    step_outcome,
+)
 
 if TYPE_CHECKING:
-    from dockyard.trace import BuildTrace, Step, TraceReader
+    from dockyard.display.stages import Stage
+    from dockyard.trace import BuildTrace
+    from dockyard.trace_reader import TraceReader
 
-__all__ = ["PlainDisplay", "failure_lines", "is_shown", "step_label", "step_outcome"]
+__all__ = ["PATIENCE_SECONDS", "PlainDisplay"]
 
-WIDTH = 100
-_HIDDEN = frozenset({StepKind.INTERNAL, StepKind.MERGE, StepKind.AUTH})
-# A step that takes no longer than this gets no line of its own when it starts.
+# A step that takes no longer than this has no lines of its own, only its share of the stage's.
 PATIENCE_SECONDS = 1.0
 
 
-def is_shown(step: Step) -> bool:
-    """Tell whether a step is worth a line: internal and merge vertices only if they failed."""
-    return step.kind not in _HIDDEN or bool(step.error)
-
-
-def step_label(step: Step, width: int = WIDTH) -> str:
-    """Name a step by stage, position and instruction, in one line of at most ``width``."""
-    position = f"{step.number}/{step.total} " if step.number else ""
-    platform = f"{step.platform} " if step.platform else ""
-    where = f"{platform}{step.stage} {position}" if step.stage else ""
-    return shorten(strip_control(where + step.instruction), width)
-
-
-def step_outcome(step: Step) -> str:
-    """Say in a word or two how a step ended, and what it moved."""
-    if step.error:
-        return "failed"
-    if step.cached:
-        return "cached"
-    moved = f", {format_bytes(step.bytes_done)}" if step.bytes_done else ""
-    return f"done in {format_seconds(step.seconds)}{moved}"
-
-
-def failure_lines(step: Step) -> list[str]:
-    """Return the failed step's log, fit for a terminal."""
-    return [strip_control(line) for line in step.log]
-
-
 class PlainDisplay:
-    """Writes lines as steps start and end. ``quiet`` writes nothing but a failed step's log."""
+    """Writes lines as stages end. ``quiet`` writes nothing but a failed step's log."""
 
     def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
         self._stream = stream
@@ -61,33 +38,46 @@ class PlainDisplay:
         self._write(f"building {title}")
 
     def update(self, reader: TraceReader, now: float) -> None:
-        """Write a line for each step that has run for a while, and for each that ended."""
+        """Write a line for each stage that ended, and for steps that have run for a while."""
         if self._quiet:
             return
-        for step in reader.steps:
-            if step.digest in self._finished or not is_shown(step):
+        for stage in gather_stages(reader.steps):
+            if stage.name in self._finished:
                 continue
-            if step.completed:
-                self._finish(step)
-            elif step.started:
-                first_seen = self._since.setdefault(step.digest, now)
-                if now - first_seen >= PATIENCE_SECONDS and step.digest not in self._announced:
-                    self._announced.add(step.digest)
-                    self._write(f"{step_label(step)} …")
+            if stage.ended:
+                self._finish(stage)
+            else:
+                self._follow(stage, now)
 
     def end(self, trace: BuildTrace, *, failed: bool) -> None:
-        """Write the steps that ended since, and the log of the one that failed."""
-        for step in trace.steps:
-            if step.completed and step.digest not in self._finished and is_shown(step):
-                self._finish(step)
-        if failed and trace.failed_step and trace.failed_step.log:
-            self._write_always(f"the last lines of {step_label(trace.failed_step)}:")
-            for line in failure_lines(trace.failed_step):
+        """Write the stages that are left, and the log of the step that failed."""
+        for stage in gather_stages(trace.steps):
+            if stage.name not in self._finished:
+                self._finish(stage)
+        step = trace.failed_step
+        if failed and step and step.log:
+            self._write_always(f"the last lines of {step_label(step)}:")
+            for line in failure_lines(step):
                 self._write_always(f"    {line}")
 
-    def _finish(self, step: Step) -> None:
-        self._finished.add(step.digest)
-        self._write(f"{step_label(step)}: {step_outcome(step)}")
+    def _follow(self, stage: Stage, now: float) -> None:
+        """Announce what runs for long in a stage, and say when that is done."""
+        for step in stage.steps:
+            if step.running:
+                since = self._since.setdefault(step.digest, now)
+                if now - since >= PATIENCE_SECONDS and step.digest not in self._announced:
+                    self._announced.add(step.digest)
+                    what = f": {instruction_of(step)}" if stage.of_dockerfile else ""
+                    self._write(f"{stage.name}{what} …")
+            elif step.completed and step.digest in self._announced:
+                self._announced.remove(step.digest)
+                self._write(f"{step_label(step)} {step_outcome(step)}")
+
+    def _finish(self, stage: Stage) -> None:
+        self._finished.add(stage.name)
+        line = stage.line()
+        if line:
+            self._write(line)
 
     def _write(self, line: str) -> None:
         if not self._quiet:

@@ -128,6 +128,42 @@ def init(
         ensure_local_images(settings.python_image, settings.uv_image)
 
 
+def _move_image(direction: str, tag: str, *, json: bool) -> None:
+    from dockyard import images
+    from dockyard.display.transfer import choose_progress
+    from dockyard.process import interruptible
+
+    interruptible()
+    settings = _settings()
+    carry_out = images.push_image if direction == "push" else images.pull_image
+    progress = choose_progress(sys.stderr, os.environ, progress=settings.progress)
+    named = {"tag": tag} if tag else {}
+    done = carry_out(settings, os.environ, progress, **named)
+    if json:
+        emit(json_format.dumps(done.as_json(), indent=1, ensure_ascii=False))
+    else:
+        emit("\n".join(images.image_lines(done)))
+
+
+@task(
+    help={
+        "tag": "push this tag alone, not every tag that the image has",
+        "json": "print as JSON on standard output",
+    }
+)
+@reported
+def push(context: Context, tag: str = "", json: bool = False) -> None:
+    """Push the image that was built last to DOCKYARD_REGISTRY, with the bytes that moved."""
+    _move_image("push", tag, json=json)
+
+
+@task(help={"tag": "pull this tag, not latest", "json": "print as JSON on standard output"})
+@reported
+def pull(context: Context, tag: str = "", json: bool = False) -> None:
+    """Pull the image from DOCKYARD_REGISTRY into the engine, with the bytes that moved."""
+    _move_image("pull", tag, json=json)
+
+
 @task(
     help={
         "last": "how many builds to show",
@@ -137,27 +173,29 @@ def init(
 @reported
 def info(context: Context, last: int = 10, json: bool = False) -> None:
     """Show the last builds, their hit rates, and the image's size by layer."""
-    from dockyard.information import gather, present_information
+    from dockyard.display.tables import width_of
+    from dockyard.information import gather
+    from dockyard.presentation import information_lines
 
     found = gather(_settings(), last)
     if json:
         emit(json_format.dumps(found.as_json(), indent=1, ensure_ascii=False))
     else:
-        present_information(found, sys.stdout)
+        emit("\n".join(information_lines(found, width_of(sys.stdout))))
 
 
 @task(help={"json": "print as JSON on standard output"})
 @reported
 def settings(context: Context, json: bool = False) -> None:
     """Show every setting, its value and where it came from; secrets are masked."""
-    from dockyard.information import present_settings
+    from dockyard.presentation import settings_lines
     from dockyard.settings import masked
 
     loaded = _settings()
     if json:
         emit(json_format.dumps(masked(loaded), indent=1, ensure_ascii=False))
     else:
-        present_settings(loaded, sys.stdout)
+        emit("\n".join(settings_lines(loaded)))
 
 
 @task(
@@ -170,19 +208,20 @@ def settings(context: Context, json: bool = False) -> None:
 @reported
 def context_task(context: Context, last: int = 20, json: bool = False) -> None:
     """List what the build context holds, the largest first, and what .dockerignore could save."""
-    from dockyard.information import context_json, gather_context, present_context
+    from dockyard.information import context_json, gather_context
+    from dockyard.presentation import context_lines
 
     found = gather_context(_settings())
     if json:
         emit(json_format.dumps(context_json(found), indent=1, ensure_ascii=False))
     else:
-        present_context(found, last, sys.stdout)
+        emit("\n".join(context_lines(found, last)))
 
 
 def namespace() -> Collection:
     """Make the collection of all tasks, which a ``tasks.py`` names ``ns``."""
     collection = Collection()
-    for one in (init, build, info, settings):
+    for one in (init, build, push, pull, info, settings):
         collection.add_task(one)
     collection.add_task(context_task, name="context")
     collection.add_collection(cache_namespace())

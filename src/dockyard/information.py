@@ -1,17 +1,14 @@
-"""What `info`, `settings` and `context` show: gathered as values, then drawn as tables."""
+"""What `info` and `context` show, gathered as values; :mod:`dockyard.presentation` draws them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from dockyard.display.format import format_bytes, format_seconds
 from dockyard.engine import ImageFacts, image_facts
-from dockyard.errors import EngineError
+from dockyard.errors import EngineError, ProjectError
 from dockyard.records import BuildRecord, UnreadableRecord, load_records
 from dockyard.state import State
-from dockyard.summary import format_rate
 
 if TYPE_CHECKING:
     from dockyard.context import ContextListing, Suggestion
@@ -23,9 +20,7 @@ __all__ = [
     "context_json",
     "gather",
     "gather_context",
-    "present_context",
-    "present_information",
-    "present_settings",
+    "needed_paths",
 ]
 
 
@@ -72,89 +67,6 @@ def gather(settings: Settings, last: int) -> Information:
     return Information(tuple(builds), tuple(unreadable), image, note)
 
 
-def _trend(builds: Sequence[BuildRecord]) -> str | None:
-    """Compare the two newest successful builds' image sizes."""
-    sizes = [b.image["content_bytes"] for b in builds if b.image.get("content_bytes")][:2]
-    if len(sizes) < 2 or sizes[0] == sizes[1]:
-        return None
-    change = sizes[0] - sizes[1]
-    return f"{'+' if change > 0 else '−'}{format_bytes(abs(change))} since the build before"
-
-
-def present_information(found: Information, stream: TextIO) -> None:
-    """Draw the builds and the layers of the newest one's image."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(file=stream)
-    if not found.builds and not found.unreadable:
-        console.print("no build is recorded yet: run `invoke build`")
-        return
-    table = Table(title="builds, newest first", title_justify="left", box=None, pad_edge=False)
-    for name in ("build", "outcome", "revision"):
-        table.add_column(name, no_wrap=True)
-    for name in ("time", "dependencies", "application", "overall", "context", "image"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for one in found.builds:
-        revision = (one.revision["commit"] or "–")[:12] + ("*" if one.revision["dirty"] else "")
-        rates = one.hit_rates
-        content = one.image["content_bytes"]
-        table.add_row(
-            one.started[:19].replace("T", " "),
-            one.outcome,
-            revision,
-            format_seconds(one.seconds),
-            *(format_rate(rates[name]) for name in ("dependency", "application", "overall")),
-            format_bytes(one.context_bytes) if one.context_bytes is not None else "–",
-            format_bytes(content) if content else "–",
-        )
-    console.print(table)
-    _present_layers(found, console)
-    for bad in found.unreadable:
-        console.print(f"not shown: {bad.path}: {bad.reason}", markup=False)
-
-
-def _present_layers(found: Information, console: Any) -> None:
-    from rich.table import Table
-
-    newest = next((one for one in found.builds if one.layers), None)
-    if newest:
-        title = f"\nlayers of {newest.image['tags'][-1]}, bytes unpacked"
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-        table.add_column("holds", no_wrap=True)
-        table.add_column("size", justify="right", no_wrap=True)
-        table.add_column("packages", overflow="ellipsis", no_wrap=True)
-        for layer in newest.layers:
-            table.add_row(layer.holds, format_bytes(layer.size), ", ".join(layer.packages))
-        console.print(table)
-    trend = _trend(found.builds)
-    if trend:
-        console.print(f"image size: {trend}")
-    if found.image_note:
-        console.print(f"note: {found.image_note}", markup=False)
-
-
-def present_settings(settings: Settings, stream: TextIO) -> None:
-    """Draw every setting, its masked value and its source."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from dockyard.settings import masked
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("setting", "value", "from"):
-        table.add_column(name, overflow="fold")
-    for name, entry in masked(settings).items():
-        value = entry["value"]
-        if isinstance(value, list | tuple):
-            value = ", ".join(map(str, value))
-        table.add_row(name, "" if value is None else str(value), str(entry["source"]))
-    console = Console(file=stream, highlight=False)
-    console.print(table, markup=False)
-    for note in settings.notes:
-        console.print(f"note: {note}", markup=False)
-
-
 @dataclass(frozen=True)
 class ContextInformation:
     """The build context's listing, and the patterns that would make it smaller."""
@@ -165,14 +77,39 @@ class ContextInformation:
 
 
 def gather_context(settings: Settings) -> ContextInformation:
-    """List the context as .dockerignore leaves it, and compare it with what the image needs."""
+    """List the context as .dockerignore leaves it, and compare it with what the image needs.
+
+    Raises ProjectError if the folder cannot be listed or a pattern is malformed.
+    """
     from dockyard.context import list_context, read_dockerignore, suggest
 
     folder = settings.root / settings.project
     text = read_dockerignore(folder, settings.root / settings.dockerfile)
     listing = list_context(folder, text)
+    suggestions = suggest(listing, needed_paths(settings))
+    return ContextInformation(settings.project, listing, tuple(suggestions))
+
+
+def needed_paths(settings: Settings) -> tuple[str, ...]:
+    """Return what a build reads of the context, as patterns: the lock, sources, local packages."""
+    from dockyard.local_packages import find_local_packages
+    from dockyard.preparation import project_facts
+
     needed = ("pyproject.toml", "uv.lock", *settings.copy_paths)
-    return ContextInformation(settings.project, listing, tuple(suggest(listing, needed)))
+    if settings.install == "wheel":
+        # Build backends read these beside the sources.
+        needed += ("src", "README*", "LICEN[CS]E*")
+    try:
+        local = find_local_packages(
+            settings.root / settings.project,
+            project_facts(settings),
+            install=settings.install,
+            copy_paths=settings.copy_paths,
+        )
+    except ProjectError:
+        return needed  # what is wrong with the project, a build says
+    members = (one for one in local.members if one != ".")
+    return (*needed, *local.packages, *members)
 
 
 def context_json(found: ContextInformation) -> dict[str, Any]:
@@ -182,36 +119,3 @@ def context_json(found: ContextInformation) -> dict[str, Any]:
         **asdict(found.listing),
         "suggestions": [asdict(one) for one in found.suggestions],
     }
-
-
-def present_context(found: ContextInformation, last: int, stream: TextIO) -> None:
-    """Draw the largest files of the context, its total, and the suggestions."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(file=stream, highlight=False)
-    entries = sorted(found.listing.entries, key=lambda entry: (-entry.bytes, entry.path))
-    shown = entries[:last] if last > 0 else entries
-    table = Table(box=None, pad_edge=False)
-    table.add_column("bytes", justify="right")
-    table.add_column("file", overflow="fold")
-    for entry in shown:
-        table.add_row(f"{entry.bytes:,}", entry.path)
-    console.print(table, markup=False)
-    if len(shown) < len(entries):
-        console.print(f"… and {len(entries) - len(shown)} more (`--last 0` shows all)")
-    total = sum(entry.bytes for entry in entries)
-    console.print(
-        f"{len(entries)} files, {total:,} bytes ({format_bytes(total)}) in the context of "
-        f"{found.folder}; .dockerignore leaves out {found.listing.excluded_files} files, "
-        f"{format_bytes(found.listing.excluded_bytes)}",
-        markup=False,
-    )
-    if not found.suggestions:
-        console.print("nothing in it that the image does not need")
-    for one in found.suggestions:
-        console.print(
-            f"`{one.pattern}` in .dockerignore would remove {one.files} files, "
-            f"{one.bytes:,} bytes: {one.reason}",
-            markup=False,
-        )

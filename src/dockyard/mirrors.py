@@ -2,26 +2,22 @@
 
 Everything but :func:`probe` is pure. Which index a package is really installed from is decided in
 the build, by the ``install-layer`` script: it tries an index's mirrors in order, then the index,
-and writes one line for each (:func:`parse_attempt`).
+and writes one line for each (:mod:`dockyard.layer_reports`).
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 __all__ = [
     "PRESETS",
     "PYPI",
-    "IndexAttempt",
     "Measurement",
     "Mirror",
     "expand",
     "order",
-    "parse_attempt",
     "parse_mirror",
     "probe",
 ]
@@ -75,41 +71,6 @@ def parse_mirror(entry: str) -> Mirror:
     if found is None:
         raise ValueError(f"{entry!r} is neither a URL nor one of {', '.join(PRESETS)}")
     return Mirror(found[2].rstrip("/"), (found[1] or "").rstrip("/"))
-
-
-@dataclass(frozen=True)
-class IndexAttempt:
-    """What one index gave to one layer, and what it did not.
-
-    ``kind``: ``mirror``, ``index`` (one that packages are pinned to) or ``default``. ``served`` and
-    ``rejected`` are package names; what a layer's cache mount held already counts as served.
-    """
-
-    layer: str
-    kind: str
-    index: str
-    served: tuple[str, ...]
-    rejected: tuple[str, ...]
-    reason: str
-    seconds: float
-
-
-def parse_attempt(line: str) -> IndexAttempt | None:
-    """Read the line that ``install-layer`` writes for each index; None if it is another line."""
-    _, mark, text = line.partition("dockyard: ")
-    try:
-        values: Any = json.loads(text) if mark else None
-        return IndexAttempt(
-            layer=str(values["layer"]),
-            kind=str(values["kind"]),
-            index=str(values["index"]),
-            served=tuple(map(str, values["served"])),
-            rejected=tuple(map(str, values["rejected"])),
-            reason=str(values["reason"]),
-            seconds=float(values["seconds"]),
-        )
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 @dataclass(frozen=True)

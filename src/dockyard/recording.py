@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,14 @@ from dockyard.dockerfile import (
     DEPENDENCY_STAGE_PREFIX,
     is_dependency_stage,
 )
-from dockyard.records import BuildRecord, LayerRecord, StepRecord, new_record_id
+from dockyard.layer_reports import layer_notes
+from dockyard.records import (
+    BuildRecord,
+    CacheRecord,
+    LayerRecord,
+    StepRecord,
+    new_record_id,
+)
 from dockyard.settings import masked, redactor
 from dockyard.trace import hit_rates
 
@@ -21,9 +30,12 @@ if TYPE_CHECKING:
     from dockyard.engine import ImageFacts
     from dockyard.errors import DockyardError
     from dockyard.preparation import Prepared
-    from dockyard.trace import BuildTrace, Step
+    from dockyard.trace import BuildTrace, CacheTransfer, Step
 
-__all__ = ["record_build", "what_layer_holds"]
+# The stages whose whole content becomes one layer, beside those of the dependencies.
+STAGED = "environment|local-packages|project|authorities"
+
+__all__ = ["name_caches", "record_build", "what_layer_holds"]
 
 
 def _time(moment: datetime | None) -> str | None:
@@ -38,7 +50,7 @@ def what_layer_holds(created_by: str) -> str:
     A dependency layer's copy is ``COPY /dependencies-<n>/ /``, the environment's
     ``COPY /environment/ /``, a source path's ``COPY <path> /app/<path>``; all else is the base.
     """
-    match = re.match(r"COPY /(\S+?)/ / ", created_by)
+    match = re.match(rf"COPY /({STAGED}|{DEPENDENCY_STAGE_PREFIX}\d+)/ / ", created_by)
     if match:
         return match[1]
     match = re.match(rf"COPY (.+) {APPLICATION_FOLDER}/\S+ # buildkit", created_by)
@@ -75,6 +87,43 @@ def _step(step: Step) -> StepRecord:
         bytes=step.bytes_done or None,
         error=step.error,
     )
+
+
+def _option(argument: str) -> dict[str, str]:
+    """Take a ``--cache-from`` or ``--cache-to`` apart; a bare reference is of a registry.
+
+    The form is CSV (buildx, ``util/buildflags/cache.go``).
+    """
+    if "=" not in argument:
+        return {"type": "registry", "ref": argument}
+    parts = next(csv.reader([argument]), [])
+    return dict(part.split("=", 1) for part in parts if "=" in part)
+
+
+def name_caches(
+    transfers: Sequence[CacheTransfer], cache_from: Sequence[str], cache_to: Sequence[str]
+) -> tuple[CacheRecord, ...]:
+    """Give each transfer the reference that it was asked for under, where BuildKit told none.
+
+    That is known where only one cache of its type was asked for in its direction.
+    """
+    asked = {
+        "import": [_option(argument) for argument in cache_from],
+        "export": [_option(argument) for argument in cache_to],
+    }
+    found = []
+    for one in transfers:
+        reference = one.reference
+        alike = [option for option in asked[one.direction] if option.get("type") == one.type]
+        if reference is None and len(alike) == 1:
+            names = (alike[0].get(key) for key in ("ref", "src", "dest", "scope", "name", "bucket"))
+            reference = next(filter(None, names), None)
+        found.append(
+            CacheRecord(
+                one.direction, one.type, reference, round(one.seconds, 3), one.bytes, one.error
+            )
+        )
+    return tuple(found)
 
 
 def record_build(
@@ -143,8 +192,11 @@ def record_build(
         context_bytes=sum(context) if context else None,
         steps=tuple(_step(step) for step in trace.steps),
         settings=masked(settings),
-        notes=prepared.notes,
+        notes=(*prepared.notes, *layer_notes(line for step in trace.steps for line in step.log)),
         warnings=tuple(warning.short for warning in trace.warnings),
         error=str(error) if error else None,
+        caches=name_caches(
+            trace.caches, prepared.definition.cache_from, prepared.definition.cache_to
+        ),
     )
     return record.cleaned(redactor(settings))

@@ -106,8 +106,8 @@ def test_what_executes_after_a_linked_copy_is_found(line: str, expected: list[st
 
 def test_apt_packages_are_installed_in_their_own_stages() -> None:
     stages = {stage.name: stage for stage in parse_dockerfile(render(EVERYTHING, PLAN))}
-    builder = [one.text for one in stages["dependency-builder"].instructions]
-    final = [one.text for one in stages["app-builder"].instructions]
+    builder = [text for one in stages["dependency-builder"].instructions for text in one.heredocs]
+    final = [text for one in stages["app-builder"].instructions for text in one.heredocs]
     assert any("gcc libc6-dev" in text for text in builder)
     assert any("libgomp1" in text for text in final)
     assert not any("gcc" in text for text in final)

@@ -1,0 +1,119 @@
+"""What the layers' scripts tell in a build's log, one line of JSON each, as values. Pure.
+
+``install-layer`` and ``finish-layer`` (both in the Dockerfile, rendered from ``templates/``) write
+``dockyard: {…}``. A step that was cached wrote nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["FileConflict", "IndexAttempt", "LayerReport", "LeftOut", "layer_notes", "parse_report"]
+
+_MARK = "dockyard: {"
+
+
+@dataclass(frozen=True)
+class IndexAttempt:
+    """What one index gave to one layer, and what it did not.
+
+    ``kind``: ``mirror``, ``index`` (one that packages are pinned to) or ``default``. ``served`` and
+    ``rejected`` are package names; what uv's cache already had of this index counts as served.
+    """
+
+    layer: str
+    kind: str
+    index: str
+    served: tuple[str, ...]
+    rejected: tuple[str, ...]
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FileConflict:
+    """Packages of one layer that write the same file, in the order in which they are installed."""
+
+    layer: str
+    path: str
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What one policy left out of a layer: so many files, so many bytes."""
+
+    layer: str
+    policy: str
+    files: int
+    bytes: int
+
+
+LayerReport = IndexAttempt | FileConflict | LeftOut
+
+
+def parse_report(line: str) -> tuple[LayerReport, ...]:
+    """Read one line of a log; nothing, if no layer's script wrote it."""
+    start = line.find(_MARK)
+    if start < 0:
+        return ()
+    try:
+        values: Any = json.loads(line[start + len(_MARK) - 1 :])
+        layer = str(values["layer"])
+        if "conflict" in values:
+            packages = tuple(map(str, values["packages"]))
+            return (FileConflict(layer, str(values["conflict"]), packages),)
+        if "left out" in values:
+            return tuple(
+                LeftOut(layer, str(policy), int(one["files"]), int(one["bytes"]))
+                for policy, one in values["left out"].items()
+            )
+        return (
+            IndexAttempt(
+                layer=layer,
+                kind=str(values["kind"]),
+                index=str(values["index"]),
+                served=tuple(map(str, values["served"])),
+                rejected=tuple(map(str, values["rejected"])),
+                reason=str(values["reason"]),
+                seconds=float(values["seconds"]),
+            ),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ()
+
+
+def _some(names: tuple[str, ...], limit: int = 3) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def _conflict_notes(conflicts: Iterable[FileConflict]) -> Iterator[str]:
+    by_packages: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for one in conflicts:
+        by_packages.setdefault((one.layer, one.packages), []).append(one.path)
+    for (layer, packages), paths in by_packages.items():
+        yield (
+            f"{' and '.join(packages)} write the same file in {layer}: {_some(tuple(paths))}. "
+            f"{packages[-1]}'s is kept: they are installed in the order of their names"
+        )
+
+
+def layer_notes(lines: Iterable[str]) -> tuple[str, ...]:
+    """Turn a build's log into notes: mirrors that failed, and files that two packages write."""
+    reports = [report for line in lines for report in parse_report(line)]
+    failed: dict[tuple[str, str], dict[str, None]] = {}
+    for one in reports:
+        if isinstance(one, IndexAttempt) and one.rejected and one.kind != "default":
+            reason = one.reason.split("; ")[-1]
+            failed.setdefault((one.index, reason), {}).update(dict.fromkeys(one.rejected))
+    notes = [
+        f"the index {index} did not give {_some(tuple(names))}: {reason or 'no reason told'}; "
+        "the next was tried"
+        for (index, reason), names in failed.items()
+    ]
+    conflicts = (one for one in reports if isinstance(one, FileConflict))
+    return (*notes, *_conflict_notes(conflicts))

@@ -146,7 +146,12 @@ def _follow(
     try:
         from dockyard.display import choose_display
 
-        display = choose_display(stream, environment, progress=prepared.settings.progress)
+        display = choose_display(
+            stream,
+            environment,
+            progress=prepared.settings.progress,
+            dockerfile=prepared.settings.dockerfile,
+        )
         display.begin(_title(prepared))
         shown = display
         for line in child.lines(lambda: shown.update(reader, time.monotonic())):

@@ -19,6 +19,7 @@ from dockyard.errors import (
     NetworkError,
     ProjectError,
 )
+from dockyard.layer_reports import parse_report
 from dockyard.steps import StepKind, short_instruction
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ _NETWORK = re.compile(
 
 def _excerpt(lines: Sequence[str]) -> str:
     """Indent the last lines of a log; uv's own report starts at its ``error:`` or ``×``."""
+    lines = [line for line in lines if not parse_report(line)]
     start = next(
         (
             position
@@ -52,7 +54,7 @@ def _excerpt(lines: Sequence[str]) -> str:
         ),
         0,
     )
-    shown = list(lines[start:])
+    shown = lines[start:]
     if len(shown) > SHOWN_LINES:
         shown = shown[-SHOWN_LINES:]
     return "\n".join(f"    {strip_control(line)}" for line in shown if line.strip())

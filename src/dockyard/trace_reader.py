@@ -71,7 +71,7 @@ class _Vertex:
     error_unstarted: str | None = None
     transfers: dict[str, tuple[int, int]] = field(default_factory=dict)
     log: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LOG_LINES))
-    open_lines: dict[int, str] = field(default_factory=dict)
+    open_lines: dict[int, bytes] = field(default_factory=dict)
     step: Step | None = None
 
     def _cached(self) -> bool:
@@ -81,13 +81,13 @@ class _Vertex:
         executed = bool(self.inputs) and any(not one.cached for one in attempts)
         return not executed and (self.cached_unstarted or any(one.cached for one in attempts))
 
-    def as_step(self) -> Step:
+    def as_step(self, clean: Callable[[str], str]) -> Step:
         if self.step is None:
             ends = [one.completed for one in self.attempts.values()]
             complete = bool(ends) and None not in ends
             last = self.attempts[max(self.attempts)] if self.attempts else None
             # A line without its end may be half of something, a secret even.
-            left = [text for text in self.open_lines.values() if text] if complete else []
+            left = [clean(_decoded(one)) for one in self.open_lines.values() if one and complete]
             self.step = Step(
                 digest=self.digest,
                 kind=self.name.kind,
@@ -106,7 +106,9 @@ class _Vertex:
                 error=last.error if last else self.error_unstarted,
                 bytes_done=sum(done for done, _ in self.transfers.values()),
                 bytes_total=sum(total for _, total in self.transfers.values()),
-                log=tuple([*self.log, *map(_final, left)][-KEPT_LOG_LINES:]),
+                log=tuple(
+                    [*self.log, *(_final(one)[-KEPT_CHARACTERS:] for one in left)][-KEPT_LOG_LINES:]
+                ),
             )
         return self.step
 
@@ -126,12 +128,16 @@ def _count(value: object) -> int:
     return min(max(value, 0), LARGEST_COUNT)
 
 
-def _decoded(value: object) -> str:
+def _decoded(raw: bytes) -> str:
+    return raw.decode(errors="replace")
+
+
+def _bytes(value: object) -> bytes:
     """Read a Go ``[]byte``, which JSON carries as base64."""
     try:
-        return base64.b64decode(_text(value), validate=True).decode(errors="replace")
+        return base64.b64decode(_text(value), validate=True)
     except (binascii.Error, ValueError):
-        return ""
+        return b""
 
 
 def _objects(status: dict[str, Any], key: str) -> list[dict[str, Any]]:
@@ -177,7 +183,9 @@ class TraceReader:
     def steps(self) -> tuple[Step, ...]:
         """The steps as they stand; only those that changed since are made anew."""
         return tuple(
-            vertex.as_step() for vertex in self._vertices.values() if vertex.name.instruction
+            vertex.as_step(self._clean)
+            for vertex in self._vertices.values()
+            if vertex.name.instruction
         )
 
     def trace(self) -> BuildTrace:
@@ -233,12 +241,15 @@ class TraceReader:
         if vertex is None:
             return
         stream = _count(values.get("stream"))
-        text = vertex.open_lines.get(stream, "") + _decoded(values.get("data"))
-        *lines, rest = text.split("\n")
+        *lines, rest = (vertex.open_lines.get(stream, b"") + _bytes(values.get("data"))).split(
+            b"\n"
+        )
         for one in lines:
-            vertex.log.append(_final(self._clean(one))[-KEPT_CHARACTERS:])
-        # Cleaned before it is cut, so that no half of a secret escapes.
-        vertex.open_lines[stream] = self._clean(rest)[-KEPT_CHARACTERS:]
+            vertex.log.append(_final(self._clean(_decoded(one)))[-KEPT_CHARACTERS:])
+        if len(rest) > 4 * KEPT_CHARACTERS:
+            # Cleaned before it is cut, so that no half of a secret escapes.
+            rest = self._clean(_decoded(rest))[-KEPT_CHARACTERS:].encode()
+        vertex.open_lines[stream] = rest
 
     def _feed_warning(self, values: dict[str, Any]) -> None:
         ranges = values.get("range")
@@ -247,11 +258,11 @@ class TraceReader:
             start = ranges[0].get("start")
             line = _count(start.get("line")) or None if isinstance(start, dict) else None
         detail = values.get("detail")
-        short = self._clean(_decoded(values.get("short")))
+        short = self._clean(_decoded(_bytes(values.get("short"))))
         if short:
             warning = BuildWarning(
                 short=short,
-                detail=tuple(self._clean(_decoded(one)) for one in detail)
+                detail=tuple(self._clean(_decoded(_bytes(one))) for one in detail)
                 if isinstance(detail, list)
                 else (),
                 url=_text(values.get("url")) or None,

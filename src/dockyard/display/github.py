@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TextIO
 
 from dockyard.display.format import strip_control
 from dockyard.display.stages import (
-    failure_lines,
     gather_stages,
     instruction_of,
+    log_lines,
     step_label,
     step_outcome,
 )
@@ -68,7 +68,7 @@ class GithubDisplay:
             self._annotate("warning", warning.short, warning.line)
         step = trace.failed_step
         if failed and step:
-            lines = failure_lines(step)[-ANNOTATED_LINES:] or [strip_control(step.error or "")]
+            lines = log_lines(step)[-ANNOTATED_LINES:] or [strip_control(step.error or "")]
             self._annotate("error", "\n".join([step_label(step), *lines]), trace.failed_line)
 
     def _annotate(self, command: str, text: str, line: int | None) -> None:
@@ -97,7 +97,7 @@ class GithubDisplay:
         lines = []
         for step in reached:
             lines.append(f"{instruction_of(step)}: {step_outcome(step)}")
-            lines += [f"    {one}" for one in failure_lines(step)]
+            lines += [f"    {one}" for one in log_lines(step)]
         self._write_stopped(lines)
         self._write("::endgroup::")
 

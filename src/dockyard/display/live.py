@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TextIO
 
-from dockyard.display.format import format_bytes, format_seconds, shorten, strip_control
+from dockyard.display.format import format_bytes, format_seconds, shorten
 from dockyard.display.stages import (
-    failure_lines,
     gather_stages,
     instruction_of,
+    log_lines,
     step_label,
     step_outcome,
 )
@@ -32,9 +32,9 @@ def _moving(step: Step) -> str:
 
 def _doing(step: Step) -> str:
     """Say what a running step does: its last output, else its instruction."""
-    last = next((line for line in reversed(step.log) if line.strip()), "")
+    last = next((line for line in reversed(log_lines(step)) if line.strip()), "")
     position = f"{step.number}/{step.total} " if step.number else ""
-    return position + (strip_control(last) or (instruction_of(step) if step.number else ""))
+    return position + (last or (instruction_of(step) if step.number else ""))
 
 
 class LiveDisplay:
@@ -84,7 +84,7 @@ class LiveDisplay:
         step = trace.failed_step
         if failed and step:
             self._print(f"✗ {step_label(step)}", "red")
-            for line in failure_lines(step):
+            for line in log_lines(step):
                 self._print(f"    {line}")
 
     def _finish(self, stage: Stage) -> None:

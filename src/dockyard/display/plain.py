@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from dockyard.display.stages import (
-    failure_lines,
     gather_stages,
     instruction_of,
+    log_lines,
     step_label,
     step_outcome,
 )
@@ -55,9 +55,10 @@ class PlainDisplay:
             if stage.name not in self._finished:
                 self._finish(stage)
         step = trace.failed_step
-        if failed and step and step.log:
+        lines = log_lines(step) if failed and step else []
+        if step and lines:
             self._write_always(f"the last lines of {step_label(step)}:")
-            for line in failure_lines(step):
+            for line in lines:
                 self._write_always(f"    {line}")
 
     def _follow(self, stage: Stage, now: float) -> None:

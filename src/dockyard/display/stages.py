@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dockyard.display.format import format_bytes, format_seconds, shorten, strip_control
+from dockyard.layer_reports import parse_report
 from dockyard.steps import StepKind, short_instruction
 from dockyard.trace import COUNTED_KINDS, busy_seconds
 
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Stage",
-    "failure_lines",
     "gather_stages",
     "instruction_of",
+    "log_lines",
     "step_label",
     "step_outcome",
 ]
@@ -144,6 +145,6 @@ def step_outcome(step: Step) -> str:
     return f"done in {format_seconds(step.seconds)}{moved}"
 
 
-def failure_lines(step: Step) -> list[str]:
-    """Return the failed step's log, fit for a terminal."""
-    return [strip_control(line) for line in step.log]
+def log_lines(step: Step) -> list[str]:
+    """Return a step's log, fit for a terminal, without what our own scripts tell the record."""
+    return [strip_control(line) for line in step.log if not parse_report(line)]

@@ -11,7 +11,7 @@ import pytest
 
 from support.base import ensure_base_image, ensure_uv_image
 from support.builders import throwaway_builder
-from support.engine import Cleanup, require_engine
+from support.engine import Cleanup, docker, require_engine
 from support.index import PackageIndex
 from support.registry import Registry
 
@@ -46,6 +46,22 @@ def base_images(engine: str) -> BaseImages:
 def registry_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     with Registry(tmp_path_factory.mktemp("registry")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def pushed_bases(
+    base_images: BaseImages, registry_server: Registry, engine: str
+) -> Iterator[BaseImages]:
+    """The base images by references that builders beside the engine can pull."""
+    with Cleanup() as made:
+        references = []
+        for image in base_images:
+            reference = f"{registry_server.host}/{image.partition('/')[2]}"
+            made.name("image", reference)
+            docker("tag", image, reference)
+            docker("push", "--quiet", reference)
+            references.append(reference)
+        yield BaseImages(*references)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from dockyard import __version__
 from dockyard.dockerfile import (
     APPLICATION_FOLDER,
-    APPLICATION_STAGE,
     DEPENDENCY_STAGE_PREFIX,
     is_dependency_stage,
 )
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from dockyard.trace import BuildTrace, CacheTransfer, Step
 
 # The stages whose whole content becomes one layer, beside those of the dependencies.
-STAGED = "environment|local-packages|project|authorities"
+STAGED = r"environment|local-packages|project|authorities|(?<=/sources/)\S+?"
 
 __all__ = ["name_caches", "record_build", "what_layer_holds"]
 
@@ -48,9 +47,10 @@ def what_layer_holds(created_by: str) -> str:
     """Tell from an image's history entry what a layer holds.
 
     A dependency layer's copy is ``COPY /dependencies-<n>/ /``, the environment's
-    ``COPY /environment/ /``, a source path's ``COPY <path> /app/<path>``; all else is the base.
+    ``COPY /environment/ /``, a source path's ``COPY /sources/<path>/ /`` (or, as it once was,
+    ``COPY <path> /app/<path>``); all else is the base.
     """
-    match = re.match(rf"COPY /({STAGED}|{DEPENDENCY_STAGE_PREFIX}\d+)/ / ", created_by)
+    match = re.match(rf"COPY /(?:sources/)?({STAGED}|{DEPENDENCY_STAGE_PREFIX}\d+)/ / ", created_by)
     if match:
         return match[1]
     match = re.match(rf"COPY (.+) {APPLICATION_FOLDER}/\S+ # buildkit", created_by)
@@ -139,7 +139,7 @@ def record_build(
 ) -> BuildRecord:
     """Put the record together; every text in it has been through the redaction of secrets."""
     settings, engine, revision = prepared.settings, prepared.engine, prepared.revision
-    rates = hit_rates(trace, is_dependency_stage, APPLICATION_STAGE)
+    rates = hit_rates(trace, is_dependency_stage)
     context = [
         step.bytes_done
         for step in trace.steps

@@ -229,9 +229,7 @@ class HitRates:
     overall: float | None
 
 
-def hit_rates(
-    trace: BuildTrace, is_dependency_stage: Callable[[str], bool], application_stage: str
-) -> HitRates:
+def hit_rates(trace: BuildTrace, is_dependency_stage: Callable[[str], bool]) -> HitRates:
     """Compute the cache hit rates of a build.
 
     A rate is the number of cached steps over the number of steps that BuildKit reached. Counted are
@@ -239,8 +237,8 @@ def hit_rates(
     vertices (definition, metadata, context), base images, exports, and the merge vertex that
     each linked copy has beside its own. ``dependency`` is over the stages that
     ``is_dependency_stage`` accepts and the copies of their layers into the image (``COPY --from``),
-    ``application`` over the final stage's other instructions, which are the copies of sources and
-    WORKDIR, ``overall`` over all stages.
+    ``application`` over all other stages and copies: the sources, WORKDIR and what a user added.
+    ``overall`` is over both.
     """
     reached = [step for step in trace.steps if step.kind in COUNTED_KINDS and step.reached]
 
@@ -255,12 +253,6 @@ def hit_rates(
 
     return HitRates(
         dependency=rate([step for step in reached if is_dependency(step)]),
-        application=rate(
-            [
-                step
-                for step in reached
-                if step.stage == application_stage and not is_dependency(step)
-            ]
-        ),
+        application=rate([step for step in reached if not is_dependency(step)]),
         overall=rate(reached),
     )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dockyard.dockerfile import APPLICATION_STAGE, is_dependency_stage
+from dockyard.dockerfile import is_dependency_stage
 from dockyard.steps import StepKind
 from dockyard.trace import BuildTrace, CacheTransfer, HitRates, Step, busy_seconds, hit_rates
 from dockyard.trace_reader import KEPT_CHARACTERS, TraceReader, parse_timestamp
@@ -29,7 +29,7 @@ BUILDS = [case for case in CASES if not case.startswith("no-")]
 
 
 def rates(trace: BuildTrace) -> HitRates:
-    return hit_rates(trace, is_dependency_stage, APPLICATION_STAGE)
+    return hit_rates(trace, is_dependency_stage)
 
 
 def counted(trace: BuildTrace) -> list[Step]:
@@ -208,7 +208,7 @@ def test_platforms_are_told_apart() -> None:
     assert of_platform(trace, "linux/arm64") == copies
     assert of_platform(trace, "linux/amd64")[:2] == copies
     assert of_platform(trace, "linux/amd64->arm64") == ["RUN echo service arm64 > /architecture"]
-    assert rates(trace) == HitRates(None, None, 0.0)
+    assert rates(trace) == HitRates(None, 0.0, 0.0)
 
 
 def test_what_a_terminal_would_show_of_a_log_is_kept() -> None:
@@ -337,6 +337,29 @@ def test_a_source_that_was_looked_up_and_then_found_is_cached() -> None:
     name = "[a 1/2] FROM python:3.13"
     trace = trace_of(vertex(name, 0, 1), vertex(name, 2, 2.5, cached=True))
     assert trace.steps[0].cached
+
+
+def test_hit_rates_count_what_they_say() -> None:
+    """A step for each rule of the definition; only the counted ones may change a rate."""
+    trace = trace_of(
+        vertex("[internal] load build context", 0, 1),
+        vertex("[a 1/2] FROM python:3.13", 0, 1),
+        vertex("exporting to image", 0, 1),
+        vertex("[plan 2/2] RUN export", 0, 1, inputs=["x"]),
+        vertex("[dependencies-1 1/1] RUN install", 0, 1, inputs=["x"], cached=True),
+        vertex("[app-builder 2/5] WORKDIR /app", 0, 1, inputs=["x"], cached=True),
+        vertex("[app-builder 3/5] COPY --link --from=dependencies-1 /d/ /", 0, 1, inputs=["x"]),
+        vertex(
+            "[app-builder 3/5] LINK COPY --link --from=dependencies-1 /d/ /", 0, 1, inputs=["x"]
+        ),
+        vertex(
+            "[app-builder 4/5] COPY --link --from=assets /a/ /", 0, 1, inputs=["x"], cached=True
+        ),
+        vertex("[assets 1/1] RUN make", 0, 1, inputs=["x"]),
+        vertex("[assets 2/2] RUN never-reached", inputs=["x"]),
+        vertex("[app-builder 5/5] COPY src /app/src", 0, 1, inputs=["x"], cached=True),
+    )
+    assert rates(trace) == HitRates(1 / 3, 3 / 4, 4 / 7)
 
 
 def test_steps_come_as_first_announced_and_nameless_ones_not_at_all() -> None:

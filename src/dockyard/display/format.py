@@ -27,9 +27,9 @@ def format_bytes(count: float) -> str:
 
 def format_seconds(seconds: float) -> str:
     """Write a duration: ``0.42 s``, ``12.4 s``, ``3 min 07 s``."""
-    if seconds < 10:
+    if round(seconds, 2) < 10:
         return f"{seconds:.2f} s"
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02} s"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from dockyard.display.format import strip_control
 from dockyard.display.stages import (
+    FinishedStages,
     gather_stages,
     instruction_of,
     log_lines,
@@ -48,7 +49,7 @@ class GithubDisplay:
     def __init__(self, stream: TextIO, dockerfile: str | None = None) -> None:
         self._stream = stream
         self._dockerfile = dockerfile
-        self._shown: set[str] = set()
+        self._finished = FinishedStages()
 
     def begin(self, title: str) -> None:
         """Write what is built."""
@@ -56,13 +57,12 @@ class GithubDisplay:
 
     def update(self, reader: TraceReader, now: float) -> None:
         """Write the stages that are done: every step of theirs has ended."""
-        for stage in gather_stages(reader.steps):
-            if stage.ended:
-                self._show(stage)
+        for stage in self._finished.newly(gather_stages(reader.steps), now):
+            self._show(stage)
 
     def end(self, trace: BuildTrace, *, failed: bool) -> None:
         """Write what is left, then annotations: they count only outside of groups."""
-        for stage in gather_stages(trace.steps):
+        for stage in self._finished.rest(gather_stages(trace.steps)):
             self._show(stage)
         for warning in trace.warnings:
             self._annotate("warning", warning.short, warning.line)
@@ -82,14 +82,12 @@ class GithubDisplay:
         self._write(f"::{command}{place}::{escape_data(clean)}")
 
     def _show(self, stage: Stage) -> None:
-        if stage.name in self._shown:
-            return
-        self._shown.add(stage.name)
         reached = [step for step in stage.steps if step.reached]
         line = stage.line()
         if line is None:
             return
-        if not stage.of_dockerfile or not any(step.ran or step.error for step in reached):
+        worked = stage.ran or any(step.running or step.error for step in reached)
+        if not stage.of_dockerfile or not worked:
             # What BuildKit says of itself may hold a text from outside, as an error does.
             self._write_stopped([line])
             return

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from dockyard.display.format import format_bytes, format_seconds, shorten
 from dockyard.display.stages import (
+    FinishedStages,
     gather_stages,
     instruction_of,
     log_lines,
@@ -46,7 +47,7 @@ class LiveDisplay:
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._since: dict[str, float] = {}
-        self._finished: set[str] = set()
+        self._finished = FinishedStages()
         self._started = False
 
     @classmethod
@@ -65,10 +66,11 @@ class LiveDisplay:
     def update(self, reader: TraceReader, now: float) -> None:
         """Draw the running stages again; stages that finished become lines above them."""
         stages = gather_stages(reader.steps)
-        for stage in stages:
-            if stage.ended:
-                self._finish(stage)
-        self._live.update(self._table(stages, now), refresh=True)
+        # In this order nothing is drawn twice: what is printed goes above the new table.
+        self._live.update(self._table(stages, now))
+        for stage in self._finished.newly(stages, now):
+            self._tell(stage)
+        self._live.refresh()
 
     def end(self, trace: BuildTrace, *, failed: bool) -> None:
         """Fold everything, give the terminal back, and show the log of the step that failed."""
@@ -76,22 +78,19 @@ class LiveDisplay:
             self._live.update("", refresh=True)
             self._live.stop()
         stages = gather_stages(trace.steps)
-        for stage in stages:
-            self._finish(stage)
+        for stage in self._finished.rest(stages):
+            self._tell(stage)
         cached = sum(stage.cached for stage in stages)
         if cached:
-            self._print(f"● {cached} steps cached", "dim")
+            self._print(f"● {cached} {'step' if cached == 1 else 'steps'} cached", "dim")
         step = trace.failed_step
         if failed and step:
             self._print(f"✗ {step_label(step)}", "red")
             for line in log_lines(step):
                 self._print(f"    {line}")
 
-    def _finish(self, stage: Stage) -> None:
-        """Write a finished stage's line once; a wholly cached one is part of a total only."""
-        if stage.name in self._finished:
-            return
-        self._finished.add(stage.name)
+    def _tell(self, stage: Stage) -> None:
+        """Write a finished stage's line; a wholly cached one is part of a total only."""
         broken = next((step for step in stage.steps if step.error), None)
         if broken:
             self._print(f"✗ {shorten(stage.name, 60):24} {step_outcome(broken)}", "red")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from dockyard.display.stages import (
+    FinishedStages,
     gather_stages,
     instruction_of,
     log_lines,
@@ -30,7 +31,7 @@ class PlainDisplay:
         self._stream = stream
         self._quiet = quiet
         self._announced: set[str] = set()
-        self._finished: set[str] = set()
+        self._finished = FinishedStages()
         self._since: dict[str, float] = {}
 
     def begin(self, title: str) -> None:
@@ -41,19 +42,17 @@ class PlainDisplay:
         """Write a line for each stage that ended, and for steps that have run for a while."""
         if self._quiet:
             return
-        for stage in gather_stages(reader.steps):
-            if stage.name in self._finished:
-                continue
-            if stage.ended:
-                self._finish(stage)
-            else:
+        stages = gather_stages(reader.steps)
+        for stage in stages:
+            if not stage.ended:
                 self._follow(stage, now)
+        for stage in self._finished.newly(stages, now):
+            self._tell(stage)
 
     def end(self, trace: BuildTrace, *, failed: bool) -> None:
         """Write the stages that are left, and the log of the step that failed."""
-        for stage in gather_stages(trace.steps):
-            if stage.name not in self._finished:
-                self._finish(stage)
+        for stage in self._finished.rest(gather_stages(trace.steps)):
+            self._tell(stage)
         step = trace.failed_step
         lines = log_lines(step) if failed and step else []
         if step and lines:
@@ -74,8 +73,7 @@ class PlainDisplay:
                 self._announced.remove(step.digest)
                 self._write(f"{step_label(step)} {step_outcome(step)}")
 
-    def _finish(self, stage: Stage) -> None:
-        self._finished.add(stage.name)
+    def _tell(self, stage: Stage) -> None:
         line = stage.line()
         if line:
             self._write(line)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dockyard.trace import Step
 
 __all__ = [
+    "FinishedStages",
     "Stage",
     "gather_stages",
     "instruction_of",
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 WIDTH = 100
+# A pause between two spells of work on an image or context is shorter than this.
+SPELL_SECONDS = 0.5
 _HIDDEN = frozenset({StepKind.INTERNAL, StepKind.MERGE, StepKind.AUTH})
 
 
@@ -43,6 +46,11 @@ class Stage:
     def ended(self) -> bool:
         """Whether all of its steps have completed. Some may never: BuildKit does without them."""
         return all(step.completed for step in self.steps)
+
+    @property
+    def may_resume(self) -> bool:
+        """Whether it may go on after it has ended: images, contexts and exports work in spells."""
+        return not any(step.inputs for step in self.steps)
 
     @property
     def running(self) -> Step | None:
@@ -98,6 +106,31 @@ class Stage:
 
     def _named(self, step: Step, text: str) -> str:
         return f"{instruction_of(step)} {text}" if self.of_dockerfile else text
+
+
+class FinishedStages:
+    """Tells of each stage once that it has ended for good."""
+
+    def __init__(self) -> None:
+        self._ended_since: dict[str, float] = {}
+        self._told: set[str] = set()
+
+    def newly(self, stages: Sequence[Stage], now: float) -> list[Stage]:
+        """Return the stages that ended since the last call, by a monotonic clock."""
+        found = []
+        for stage in stages:
+            if not stage.ended:
+                self._ended_since.pop(stage.name, None)
+            elif stage.name not in self._told:
+                since = self._ended_since.setdefault(stage.name, now)
+                if not stage.may_resume or now - since >= SPELL_SECONDS:
+                    found.append(stage)
+        self._told.update(stage.name for stage in found)
+        return found
+
+    def rest(self, stages: Sequence[Stage]) -> list[Stage]:
+        """Return those that were not told of, ended or not."""
+        return [stage for stage in stages if stage.name not in self._told]
 
 
 def gather_stages(steps: Sequence[Step]) -> tuple[Stage, ...]:

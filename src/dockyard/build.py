@@ -22,6 +22,7 @@ from dockyard.settings import redactor
 from dockyard.state import State
 
 if TYPE_CHECKING:
+    from dockyard.caches.use import CacheUse
     from dockyard.display import Display
     from dockyard.records import BuildRecord
     from dockyard.settings import Settings
@@ -48,8 +49,14 @@ def describe_build(
     prepared = prepare(settings, options, environment, state, show_only=True)
     secrets = dict(prepared.caches.arguments.environment) if prepared.caches else {}
     hidden = "".join(f"{name}=*** " for name in (*secret_environment(settings), *secrets))
-    command = shlex.join(prepared.definition.arguments())
-    bake = json.dumps(prepared.definition.bake(), indent=2)
+    commands = [shlex.join(prepared.definition.arguments())]
+    whole = prepared.definition
+    if prepared.caches and (later := prepared.caches.arguments.after_push):
+        whole = replace(whole, cache_to=(*whole.cache_to, *later))
+        after = prepared.definition.exporting_caches(later)
+        commands.append(f"# then, once the image is pushed\n{shlex.join(after.arguments())}")
+    command = "\n\n".join(commands)
+    bake = json.dumps(whole.bake(), indent=2)
     text = (
         f"# in {settings.root}\n{hidden}{command}\n\n"
         f"# the same as a bake file, for `docker buildx bake --file FILE`\n{bake}\n"
@@ -77,7 +84,8 @@ def build(
             prepared = again
             ran = _run(prepared, environment, stream)
         if prepared.caches:
-            notes = prepared.caches.settle(ran.trace, succeeded=ran.status == 0)
+            caches, ran = _export_caches(prepared, prepared.caches, ran, environment)
+            notes = caches.settle(ran.trace, succeeded=ran.status == 0, environment=environment)
             prepared = replace(prepared, notes=(*prepared.notes, *notes))
     seconds = time.monotonic() - clock
     result = _result(prepared, ran, started, seconds, state)
@@ -106,6 +114,34 @@ def _run(prepared: Prepared, environment: Mapping[str, str], stream: TextIO) -> 
         ) as child:
             trace, status, interrupted = _follow(child, prepared, environment, stream)
         return _Ran(trace, status, interrupted, _read_metadata(metadata_file))
+
+
+def _export_caches(
+    prepared: Prepared, caches: CacheUse, ran: _Ran, environment: Mapping[str, str]
+) -> tuple[CacheUse, _Ran]:
+    """Export the caches that wait for the image's push. A Ctrl-C ends this, not the build."""
+    targets = caches.arguments.after_push
+    if ran.status or ran.interrupted or not targets:
+        return caches, ran
+    from dockyard.trace_reader import TraceReader
+
+    reader = TraceReader(clean=redactor(prepared.settings))
+    with process.follow(
+        prepared.definition.exporting_caches(targets).arguments(),
+        environment=build_environment(prepared.settings, environment),
+        directory=prepared.settings.root,
+    ) as child:
+        try:
+            for line in child.lines():
+                reader.feed(line)
+            status, reason = child.wait(), ""
+        except KeyboardInterrupt:
+            status, reason = child.stop(), "interrupted"
+    trace = reader.trace()
+    if status:
+        caches = caches.without_copies(reason or next(iter(trace.noise[-1:]), f"status {status}"))
+    exports = tuple(step for step in trace.steps if str(step.kind) == "cache-export")
+    return caches, replace(ran, trace=replace(ran.trace, steps=(*ran.trace.steps, *exports)))
 
 
 def _without_faulty_caches(prepared: Prepared, ran: _Ran) -> Prepared | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,11 @@ UV_ENVIRONMENT_SECRET = "uv-environment"  # noqa: S105 - its id
 CA_FILE_SECRET = "ca-file"  # noqa: S105 - its id
 # The variable that carries the package index settings from us to buildx, and nowhere else.
 UV_ENVIRONMENT_VARIABLE = "BUILD_SECRET_UV_ENVIRONMENT"
+
+
+# The time of every file that a build copies, 1980: the same for all commits, because it is part of
+# the cache key of each COPY and WORKDIR. The image itself is dated by the exporter.
+FILE_TIME = 315532800
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,10 @@ class BuildDefinition:
         if metadata_file:
             arguments += ["--metadata-file", metadata_file]
         return [*arguments, self.context]
+
+    def exporting_caches(self, targets: tuple[str, ...]) -> BuildDefinition:
+        """Return the run that exports the caches of what was just built, and nothing else."""
+        return replace(self, output="type=cacheonly", cache_to=targets, no_cache=False)
 
     def bake(self) -> dict[str, object]:
         """Render the same build as a bake file (JSON form; docs.docker.com/build/bake/reference).
@@ -174,6 +183,7 @@ def define(
     """
     arguments: list[tuple[str, str]] = list(base_images.items())
     arguments += [
+        ("SOURCE_DATE_EPOCH", str(FILE_TIME)),
         ("EXTRAS", " ".join(settings.extras)),
         ("DEPENDENCY_GROUPS", " ".join(settings.groups)),
         ("IMAGE_CREATED", created(image_epoch(settings, revision))),

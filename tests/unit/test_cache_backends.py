@@ -18,7 +18,7 @@ from dockyard.errors import SettingsError
 from support.settings import make_settings
 
 BLOBS = "image-manifest=true,oci-mediatypes=true,compression=zstd,compression-level=3"
-MAX = "mode=max,ignore-error=true"
+MIN = "mode=min,ignore-error=true"
 CACHE = "registry.example.com/acme/service:cache-linux-amd64"
 LOCAL = LocalCache(Path("/cache/snapshots/1"), (("cache-linux-amd64-main", "sha256:abc"),))
 GITHUB = {"ACTIONS_RUNTIME_TOKEN": "token", "ACTIONS_RESULTS_URL": "https://results.example.com"}
@@ -38,7 +38,13 @@ def arguments(
     scope = CacheScope("service", registry, ("linux/amd64",), branch, "main")
     backends = backends_in_force(entries, registry=registry, push=push)
     return cache_arguments(
-        backends, made, scope, environment=environment or {}, local=local, exports=exports
+        backends,
+        made,
+        scope,
+        environment=environment or {},
+        local=local,
+        push=push,
+        exports=exports,
     )
 
 
@@ -51,39 +57,39 @@ def arguments(
             ["auto"],
             {"push": True},
             [f"type=registry,ref={CACHE}-{name}" for name in ("topic", "main", "latest")],
-            [f"type=registry,{MAX},ref={CACHE}-topic,{BLOBS}"],
+            [],
         ),
         (
             ["registry"],
             {"branch": "main"},
             [f"type=registry,ref={CACHE}-{name}" for name in ("main", "latest")],
-            [f"type=registry,{MAX},ref={CACHE}-{name},{BLOBS}" for name in ("main", "latest")],
+            [f"type=registry,{MIN},ref={CACHE}-main,{BLOBS}"],
         ),
         (
-            ["registry:ref=other.example.com/cache,mode=min"],
+            ["registry:ref=other.example.com/cache,mode=max"],
             {"branch": None},
             [f"type=registry,ref=other.example.com/cache:cache-linux-amd64-{name}"
              for name in ("latest", "main")],
-            ["type=registry,mode=min,ignore-error=true,ref=other.example.com/cache:"
+            ["type=registry,mode=max,ignore-error=true,ref=other.example.com/cache:"
              f"cache-linux-amd64-latest,{BLOBS}"],
         ),
         (
             ["registry:ref=other.example.com:5000/cache:mine"],
             {"registry": None},
             ["type=registry,ref=other.example.com:5000/cache:mine"],
-            [f"type=registry,{MAX},ref=other.example.com:5000/cache:mine,{BLOBS}"],
+            [f"type=registry,{MIN},ref=other.example.com:5000/cache:mine,{BLOBS}"],
         ),
         (
             ["local"],
             {},
             ["type=local,src=/cache/snapshots/1,digest=sha256:abc"],
-            [f"type=local,{MAX},{BLOBS},dest=/cache/snapshots/1,tag=cache-linux-amd64-topic"],
+            [f"type=local,{MIN},{BLOBS},dest=/cache/snapshots/1,tag=cache-linux-amd64-topic"],
         ),
         (
             ["local"],
             {"local": LocalCache(Path('/a,b"c'), (), True), "compression": "uncompressed"},
             [],
-            [f'type=local,{MAX},image-manifest=true,oci-mediatypes=true,compression=uncompressed,'
+            [f'type=local,{MIN},image-manifest=true,oci-mediatypes=true,compression=uncompressed,'
              '"dest=/a,b""c",tag=cache-linux-amd64-topic'],
         ),
         (
@@ -103,27 +109,27 @@ def arguments(
             ["gha"],
             {"environment": GITHUB},
             ["type=gha,scope=service/linux-amd64"],
-            [f"type=gha,{MAX},scope=service/linux-amd64"],
+            [f"type=gha,{MIN},scope=service/linux-amd64"],
         ),
         (
             ["s3:bucket=builds,region=eu-west-1,upload_parallelism=8"],
             {"branch": "main"},
             [f"type=s3,bucket=builds,region=eu-west-1,name=service/cache-linux-amd64-{name}"
              for name in ("main", "latest")],
-            [f"type=s3,{MAX},bucket=builds,region=eu-west-1,upload_parallelism=8,"
+            [f"type=s3,{MIN},bucket=builds,region=eu-west-1,upload_parallelism=8,"
              "name=service/cache-linux-amd64-main;service/cache-linux-amd64-latest"],
         ),
         (
             ["azblob:account_url=https://acme.blob.core.windows.net,name=mine"],
             {},
             ["type=azblob,account_url=https://acme.blob.core.windows.net,name=mine"],
-            [f"type=azblob,{MAX},account_url=https://acme.blob.core.windows.net,name=mine"],
+            [f"type=azblob,{MIN},account_url=https://acme.blob.core.windows.net,name=mine"],
         ),
         (
             ["local", "inline", "none", "local"],
             {"registry": None},
             ["type=local,src=/cache/snapshots/1,digest=sha256:abc"],
-            [f"type=local,{MAX},{BLOBS},dest=/cache/snapshots/1,tag=cache-linux-amd64-topic",
+            [f"type=local,{MIN},{BLOBS},dest=/cache/snapshots/1,tag=cache-linux-amd64-topic",
              "type=inline"],
         ),
         (["none"], {"push": True}, [], []),
@@ -143,6 +149,22 @@ def test_arguments(
     assert list(made.cache_from) == sources
     assert list(made.cache_to) == targets
     assert made.environment == ()
+
+
+def test_with_a_push_the_registrys_cache_waits_for_the_image() -> None:
+    made = arguments("registry", "local", push=True)
+    assert made.after_push == (f"type=registry,{MIN},ref={CACHE}-topic,{BLOBS}",)
+    assert [one.partition(",")[0] for one in made.cache_to] == ["type=local"]
+    assert arguments("registry", "local").after_push == ()
+    assert arguments("registry", push=True, exports=False).after_push == ()
+
+
+def test_the_shared_cache_follows_the_default_branch() -> None:
+    assert arguments("registry", branch="main").copies == ((f"{CACHE}-main", f"{CACHE}-latest"),)
+    assert arguments("registry", branch="topic").copies == ()
+    assert arguments("registry", branch=None).copies == ()
+    assert arguments("registry", branch="main", exports=False).copies == ()
+    assert arguments("registry:ref=x.example.com/c:mine", branch="main").copies == ()
 
 
 def test_two_images_and_two_platforms_have_nothing_in_common() -> None:

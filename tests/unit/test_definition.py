@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -161,3 +162,17 @@ def test_tags(
 
 def test_no_time_is_no_label() -> None:
     assert created(None) == ""
+
+
+def test_caches_are_exported_by_a_run_of_their_own() -> None:
+    definition = replace(
+        defined(),
+        cache_from=("type=registry,ref=a",),
+        cache_to=("type=local,dest=b",),
+        no_cache=True,
+    )
+    arguments = definition.exporting_caches(("type=registry,ref=c",)).arguments()
+    assert option(arguments, "--cache-from") == ["type=registry,ref=a"]
+    assert option(arguments, "--cache-to") == ["type=registry,ref=c"]
+    assert option(arguments, "--output") == ["type=cacheonly"]
+    assert "--no-cache" not in arguments

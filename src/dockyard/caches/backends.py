@@ -22,6 +22,12 @@ __all__ = ["Backend", "CacheArguments", "LocalCache", "backends_in_force", "cach
 AUTOMATIC = "auto"
 NONE = "none"
 
+# What the image's own layers come from, and the keys of all steps. “max” also keeps what each
+# dependency's step wrote, which the image has under another path: twice the bytes. And after a
+# build that imported a cache and changed a dependency, “max” lost that step's key (BuildKit 0.32):
+# every later build on a fresh builder ran it again, and pulled the base image for it.
+MODE = "min"
+
 # Options that an exporter takes and an importer does not.
 _EXPORT_ONLY = frozenset(
     {
@@ -75,18 +81,23 @@ class LocalCache:
 class CacheArguments:
     """The values of ``--cache-from`` and ``--cache-to``.
 
-    ``environment`` has what buildx reads of secrets, ``notes`` say what was left out, and why.
+    ``after_push`` are of ``--cache-to`` too, for a run of their own once the image is pushed;
+    ``copies`` are references (from, to) of a cache that another tag follows. ``environment`` has
+    what buildx reads of secrets, ``notes`` say what was left out, and why.
     """
 
     cache_from: tuple[str, ...] = ()
     cache_to: tuple[str, ...] = ()
+    after_push: tuple[str, ...] = ()
+    copies: tuple[tuple[str, str], ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Leave the environment's values out."""
         names = [name for name, _ in self.environment]
-        return f"CacheArguments({self.cache_from}, {self.cache_to}, {names}, {self.notes})"
+        values = (self.cache_from, self.cache_to, self.after_push, self.copies, names, self.notes)
+        return f"CacheArguments{values}"
 
 
 def backends_in_force(
@@ -124,6 +135,7 @@ class _Arguments:
         self.settings, self.scope, self.environment = settings, scope, environment
         self.sources: dict[str, None] = {}
         self.targets: dict[str, None] = {}
+        self.copies: list[tuple[str, str]] = []
         self.variables: dict[str, str] = {}
         self.notes: list[str] = []
 
@@ -131,8 +143,8 @@ class _Arguments:
         self.sources[_importing(kind, options)] = None
 
     def write(self, kind: str, options: Mapping[str, str]) -> None:
-        """Add an export that keeps every step and whose failure is no failure of the build."""
-        self.targets[_value(kind, {"mode": "max", "ignore-error": "true", **options})] = None
+        """Add an export whose failure is no failure of the build."""
+        self.targets[_value(kind, {"mode": MODE, "ignore-error": "true", **options})] = None
 
     def blobs(self) -> dict[str, str]:
         """Return the options with which cache and image have the same layers."""
@@ -172,7 +184,7 @@ def _registry(collected: _Arguments, backend: Backend) -> None:
     options, scope = dict(backend.options), collected.scope
     named = options.pop("ref", None)
     if named and ":" in named.rpartition("/")[2]:
-        sources = targets = [named]
+        sources, target = [named], named
     else:
         repository = named or scope.repository
         if repository is None:
@@ -182,11 +194,14 @@ def _registry(collected: _Arguments, backend: Backend) -> None:
                 hint="set DOCKYARD_REGISTRY, or write registry:ref=HOST/NAME",
             )
         sources = [f"{repository}:{tag}" for tag in scope.import_tags]
-        targets = [f"{repository}:{tag}" for tag in scope.export_tags]
+        target = f"{repository}:{scope.export_tag}"
+        # Two exports at once would push the same blobs twice, and to the same place.
+        collected.copies += [
+            (target, f"{repository}:{tag}") for tag in scope.export_tags if tag != scope.export_tag
+        ]
     for reference in sources:
         collected.read("registry", {"ref": reference, **options})
-    for reference in targets:
-        collected.write("registry", {"ref": reference, **collected.blobs(), **options})
+    collected.write("registry", {"ref": target, **collected.blobs(), **options})
 
 
 def _inline(collected: _Arguments, backend: Backend) -> None:
@@ -244,9 +259,14 @@ def cache_arguments(
     *,
     environment: Mapping[str, str],
     local: LocalCache | None = None,
+    push: bool = False,
     exports: bool = True,
 ) -> CacheArguments:
     """Turn backends into buildx's arguments.
+
+    BuildKit from 0.28 pushes an image and exports its cache at the same time (moby/buildkit#6451),
+    and neither sees what the other uploads: all layers travel twice, and a registry may take the
+    two for one broken upload. So with ``push`` an export to a registry waits for the image.
 
     ``environment`` is the command's own; ``local`` what there is of the local cache (None where it
     cannot be used); ``exports`` is False for a builder that can only import. Raises SettingsError
@@ -280,9 +300,13 @@ def cache_arguments(
             "this builder imports caches but cannot export one: that takes the containerd image "
             "store, or the builder of `invoke cache.init`"
         )
+        collected.copies.clear()
+    later = tuple(one for one in targets if push and one.startswith("type=registry"))
     return CacheArguments(
-        tuple(collected.sources),
-        targets,
-        tuple(collected.variables.items()),
-        tuple(collected.notes),
+        cache_from=tuple(collected.sources),
+        cache_to=tuple(one for one in targets if one not in later),
+        after_push=later,
+        copies=tuple(collected.copies),
+        environment=tuple(collected.variables.items()),
+        notes=tuple(collected.notes),
     )

@@ -17,6 +17,7 @@ __all__ = [
     "builder_is_stuck",
     "cache_notes",
     "damaged_digests",
+    "exports_failed",
     "sources_at_fault",
 ]
 
@@ -74,6 +75,11 @@ def cache_notes(trace: BuildTrace) -> tuple[str, ...]:
         what = step.instruction.removeprefix("exporting cache to ")
         notes.append(f"the cache could not be exported to {what}: {reason}")
     return tuple(notes)
+
+
+def exports_failed(trace: BuildTrace, kind: str) -> bool:
+    """Whether an export to such a place (``registry``) ended with an error."""
+    return any(step.instruction.endswith(kind) for step, _ in _errors(trace, "cache-export"))
 
 
 def _texts(trace: BuildTrace) -> Iterable[str]:

@@ -42,7 +42,7 @@ def cache_scope(settings: Settings, *, image: str, platform: str, revision: Revi
 class CacheUse:
     """What a build does with caches; a context manager that leaves nothing behind.
 
-    ``notes`` are for the record: what is left out, and why.
+    ``notes`` are for the record: what is left out, and why; ``later_notes`` what failed.
     """
 
     settings: Settings
@@ -50,6 +50,7 @@ class CacheUse:
     arguments: CacheArguments
     notes: tuple[str, ...] = ()
     snapshot: Snapshot | None = None
+    later_notes: tuple[str, ...] = ()
 
     def __enter__(self) -> CacheUse:
         return self
@@ -63,6 +64,12 @@ class CacheUse:
         kept = tuple(one for one in self.arguments.cache_from if one not in sources)
         return replace(self, arguments=replace(self.arguments, cache_from=kept))
 
+    def without_copies(self, reason: str) -> CacheUse:
+        """Return it for an export to the registry that failed as a whole, with a note of that."""
+        note = f"the cache could not be exported to the registry: {reason}"
+        arguments = replace(self.arguments, copies=())
+        return replace(self, arguments=arguments, later_notes=(note,))
+
     def faults(self, trace: BuildTrace) -> tuple[str, ...]:
         """Set damaged blobs of the local cache aside; what there is to say of them."""
         from dockyard.caches.faults import damaged_digests
@@ -74,14 +81,18 @@ class CacheUse:
         except DockyardError as error:
             return (error.problems[0].message,)
 
-    def settle(self, trace: BuildTrace, *, succeeded: bool) -> tuple[str, ...]:
+    def settle(
+        self, trace: BuildTrace, *, succeeded: bool, environment: Mapping[str, str]
+    ) -> tuple[str, ...]:
         """Keep what was exported, if the build succeeded; what there is to say about the caches.
 
         Raises nothing: what is wrong with a cache is a note.
         """
-        from dockyard.caches.faults import cache_notes
+        from dockyard.caches.faults import cache_notes, exports_failed
 
-        notes = [*cache_notes(trace), *self.faults(trace)]
+        notes = [*self.later_notes, *cache_notes(trace), *self.faults(trace)]
+        if succeeded and not exports_failed(trace, "registry"):
+            notes += self._copy(environment)
         if self.snapshot:
             try:
                 if succeeded and self.snapshot.writable:
@@ -93,6 +104,24 @@ class CacheUse:
             finally:
                 self.snapshot.drop()
         return tuple(notes)
+
+    def _copy(self, environment: Mapping[str, str]) -> tuple[str, ...]:
+        """Let the tags that follow this build's cache point at it, too."""
+        from dockyard.caches.registry_client import open_repository
+
+        try:
+            for source, target in self.arguments.copies:
+                repository, _, tag = source.rpartition(":")
+                with open_repository(self.settings, repository, environment) as client:
+                    if manifest := client.read_manifest(tag):
+                        client.write_manifest(
+                            target.rpartition(":")[2],
+                            manifest.content,
+                            manifest.descriptor.media_type,
+                        )
+        except DockyardError as error:
+            return (f"the cache {target} does not follow: {error.problems[0].message}",)
+        return ()
 
     def _set_aside_damaged(self, snapshot: Snapshot) -> tuple[str, ...]:
         """Take damaged blobs out of the store and the snapshot, whose files they share."""
@@ -158,7 +187,13 @@ def open_caches(
                 notes = (f"the local cache is not used: {problem.message}{place}",)
     try:
         arguments = cache_arguments(
-            backends, settings, scope, environment=environment, local=local, exports=exports
+            backends,
+            settings,
+            scope,
+            environment=environment,
+            local=local,
+            push=push,
+            exports=exports,
         )
     except BaseException:
         if snapshot:

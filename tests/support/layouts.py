@@ -1,16 +1,18 @@
-"""Layouts with content of a test's choice, and registries that want a login."""
+"""Layouts with content of a test's choice."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import random
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from dockyard.caches.layout import CACHE_CONFIG_TYPE, MANIFEST_TYPE, Descriptor, Layout
 
-__all__ = ["descriptor_of", "fill_layout", "random_bytes"]
+__all__ = ["descriptor_of", "fill_layout", "random_bytes", "tar_of"]
 
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+zstd"
 
@@ -23,6 +25,16 @@ def random_bytes(size: int, seed: int | str) -> bytes:
 def descriptor_of(content: bytes, media_type: str = LAYER_TYPE) -> Descriptor:
     """Describe content."""
     return Descriptor(media_type, f"sha256:{hashlib.sha256(content).hexdigest()}", len(content))
+
+
+def tar_of(name: str, content: bytes) -> bytes:
+    """Return a tar of one file."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
 
 
 def fill_layout(root: Path, tag: str, contents: Sequence[bytes]) -> Layout:

@@ -303,7 +303,8 @@ class _Relay(BaseHTTPRequestHandler):
         """Answer what asks for a token, or lacks the login or a token of the right scope."""
         given, path = self.headers.get("Authorization", ""), urlsplit(self.path)
         pair = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
-        body = b"".join(self._body(chunked=False)) if path.path == "/token" else b""
+        chunked = self.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        body = b"".join(self._body(chunked)) if path.path == "/token" else b""
         if path.path == "/token":
             fields = parse_qs(body.decode() or path.query)
             refresh = fields.get("refresh_token", [None])[0]
@@ -324,8 +325,9 @@ class _Relay(BaseHTTPRequestHandler):
         challenge = 'Basic realm="registry"'
         if login.tokens:
             challenge = f'Bearer realm="http://{self.registry.host}/token",service="registry"'
-        for _ in self._body(self.headers.get("Transfer-Encoding", "").lower() == "chunked"):
-            pass
+        if path.path != "/token":
+            for _ in self._body(chunked):
+                pass
         headers = [("WWW-Authenticate", challenge), ("Content-Length", "0")]
         self._start(HTTPStatus.UNAUTHORIZED, headers)
         return True

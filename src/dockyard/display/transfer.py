@@ -20,8 +20,8 @@ LINE_SECONDS = 5.0
 class TransferProgress(Protocol):
     """Shows one transfer after the other; ``advance`` may be called from several threads."""
 
-    def begin(self, title: str, total: int) -> None:
-        """Show that ``total`` bytes are to move."""
+    def begin(self, title: str, total: int | None) -> None:
+        """Show that ``total`` bytes are to move; None where that is not known."""
 
     def advance(self, moved: int) -> None:
         """Count further bytes."""
@@ -37,22 +37,22 @@ class LineProgress:
         self, stream: TextIO, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._stream, self._quiet, self._clock = stream, quiet, clock
-        self._title, self._total, self._moved, self._shown = "", 0, 0, 0.0
+        self._title, self._moved, self._shown = "", 0, 0.0
+        self._total: int | None = None
 
-    def begin(self, title: str, total: int) -> None:
+    def begin(self, title: str, total: int | None) -> None:
         """Write what moves."""
         self._title, self._total, self._moved = title, total, 0
         self._shown = self._clock()
-        self._write(f"{title}: {format_bytes(total)} to move")
+        self._write(title if total is None else f"{title}: {format_bytes(total)} to move")
 
     def advance(self, moved: int) -> None:
         """Count, and write a line if the last was some time ago."""
         self._moved += moved
-        if self._clock() - self._shown >= LINE_SECONDS:
+        if moved and self._clock() - self._shown >= LINE_SECONDS:
             self._shown = self._clock()
-            self._write(
-                f"{self._title}: {format_bytes(self._moved)} of {format_bytes(self._total)}"
-            )
+            total = "" if self._total is None else f" of {format_bytes(self._total)}"
+            self._write(f"{self._title}: {format_bytes(self._moved)}{total}")
 
     def end(self) -> None:
         """Write nothing: the result says it."""
@@ -87,7 +87,7 @@ class BarProgress:
         )
         self._task = self._progress.add_task("", visible=False)
 
-    def begin(self, title: str, total: int) -> None:
+    def begin(self, title: str, total: int | None) -> None:
         """Draw a new bar."""
         self._progress.start()
         self._progress.remove_task(self._task)

@@ -1,0 +1,274 @@
+"""``push`` and ``pull``: the image, through the engine, with the bytes that moved.
+
+On the Docker SDK's low-level API: its high-level one hides errors that come as events.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from dockyard.caches.credentials import Credential, find_credential
+from dockyard.caches.registry_client import RegistryClient, open_repository, split_repository
+from dockyard.display.format import format_bytes, format_seconds
+from dockyard.errors import DockyardError, EngineError, ImageUnavailableError, SettingsError
+from dockyard.image_events import ImageEvents, Moved, count_layers, image_error
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from dockyard.display.transfer import TransferProgress
+    from dockyard.settings import Settings
+
+__all__ = ["ImageTransfer", "image_lines", "pull_image", "push_image"]
+
+# How long the engine may be silent, in seconds: a registry may take its time over a large layer.
+SILENCE_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class ImageTransfer:
+    """What was pushed or pulled: names, the manifest's digest, and what of its layers moved."""
+
+    direction: str
+    references: tuple[str, ...]
+    digest: str | None
+    moved: Moved
+    notes: tuple[str, ...]
+    seconds: float
+
+    def as_json(self) -> dict[str, object]:
+        """Render as JSON values."""
+        return {
+            "direction": self.direction,
+            "references": list(self.references),
+            "digest": self.digest,
+            **asdict(self.moved),
+            "notes": list(self.notes),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def image_lines(done: ImageTransfer) -> list[str]:
+    """Say what came of it: the names first, the bytes moved and skipped last."""
+    moved = done.moved
+    return [
+        *(f"note: {note}" for note in done.notes),
+        *(f"{reference}  {done.digest or 'digest unknown'}" for reference in done.references),
+        f"{done.direction}ed {format_bytes(moved.bytes_moved)} in {moved.layers_moved} layers, "
+        f"skipped {format_bytes(moved.bytes_skipped)} in {moved.layers_skipped} layers "
+        f"({format_seconds(done.seconds)})",
+    ]
+
+
+def push_image(
+    settings: Settings,
+    environment: Mapping[str, str],
+    progress: TransferProgress,
+    *,
+    tag: str | None = None,
+) -> ImageTransfer:
+    """Push the image that ``latest`` names, under each of its names in DOCKYARD_REGISTRY.
+
+    ``tag`` pushes that one alone. Raises ImageUnavailableError where the engine has none,
+    NetworkError for what the registry refuses, EngineError.
+    """
+    started = time.monotonic()
+    repository = _repository(settings)
+    with _engine(environment) as engine:
+        references = _names(engine, repository, tag)
+        followed = _transfer(engine, references, environment, progress, push=True)
+    with open_repository(settings, repository, environment) as client:
+        layers, notes = _layers(client, followed[-1].digest, None)
+    return ImageTransfer(
+        "push",
+        references,
+        followed[-1].digest,
+        count_layers(followed, layers),
+        notes,
+        time.monotonic() - started,
+    )
+
+
+def pull_image(
+    settings: Settings,
+    environment: Mapping[str, str],
+    progress: TransferProgress,
+    *,
+    tag: str = "latest",
+) -> ImageTransfer:
+    """Pull a tag of the image from DOCKYARD_REGISTRY into the engine; errors as of a push."""
+    started = time.monotonic()
+    repository = _repository(settings)
+    reference = f"{repository}:{tag}"
+    with _engine(environment) as engine:
+        followed = _transfer(engine, (reference,), environment, progress, push=False)
+        described = _described(engine, reference)
+    with open_repository(settings, repository, environment) as client:
+        layers, notes = _layers(client, followed[0].digest, described.get("Architecture"))
+    return ImageTransfer(
+        "pull",
+        (reference,),
+        followed[0].digest,
+        count_layers(followed, layers),
+        notes,
+        time.monotonic() - started,
+    )
+
+
+def _repository(settings: Settings) -> str:
+    from dockyard.project import image_name
+
+    image = image_name(settings)
+    if settings.registry:
+        return f"{settings.registry}/{image}"
+    raise SettingsError(
+        "there is no registry to move the image to or from",
+        where="DOCKYARD_REGISTRY",
+        hint="set it to a registry and prefix, such as ghcr.io/acme",
+    )
+
+
+@contextlib.contextmanager
+def _engine(environment: Mapping[str, str]) -> Iterator[APIClient]:
+    """Open the engine that the docker command would use: DOCKER_HOST, else the context's."""
+    import docker
+    import requests
+    from docker.context import ContextAPI
+    from docker.errors import DockerException
+    from docker.utils import kwargs_from_env
+
+    try:
+        if environment.get("DOCKER_HOST"):
+            options: dict[str, Any] = {**kwargs_from_env(environment=dict(environment))}
+        else:
+            context = ContextAPI.get_context(environment.get("DOCKER_CONTEXT") or None)
+            options = {"base_url": context.Host, "tls": context.TLSConfig} if context else {}
+        ssh = str(options.get("base_url", "")).startswith("ssh://")
+        client = docker.APIClient(
+            **{key: value for key, value in options.items() if value},
+            timeout=SILENCE_SECONDS,
+            use_ssh_client=ssh,
+        )
+        with contextlib.closing(client):
+            yield client
+    except (DockerException, requests.RequestException) as error:
+        raise EngineError(
+            f"the Docker Engine does not answer as it should: {_explanation(error)}",
+            hint="`docker version` shows whether it runs and this user may talk to it",
+        ) from error
+
+
+def _explanation(error: Exception) -> str:
+    return str(getattr(error, "explanation", None) or error)
+
+
+def _described(engine: APIClient, reference: str) -> dict[str, Any]:
+    described: dict[str, Any] = engine.inspect_image(reference)  # type: ignore[no-untyped-call]
+    return described
+
+
+def _names(engine: APIClient, repository: str, tag: str | None) -> tuple[str, ...]:
+    """List what to push: the asked tag, else all that the engine has of the same image."""
+    from docker.errors import NotFound
+
+    reference = f"{repository}:{tag or 'latest'}"
+    try:
+        described = _described(engine, reference)
+    except NotFound as error:
+        raise ImageUnavailableError(
+            f"the engine has no image {reference}", hint="`invoke build` makes it"
+        ) from error
+    if tag:
+        return (reference,)
+    names = (name for name in described.get("RepoTags") or ())
+    return tuple(sorted(name for name in names if name.rpartition(":")[0] == repository))
+
+
+def _transfer(
+    engine: APIClient,
+    references: Iterable[str],
+    environment: Mapping[str, str],
+    progress: TransferProgress,
+    *,
+    push: bool,
+) -> list[ImageEvents]:
+    from docker.errors import APIError
+
+    followed = []
+    for reference in references:
+        repository, _, tag = reference.rpartition(":")
+        host, _ = split_repository(repository)
+        credential = find_credential(host, environment)
+        carry_out = engine.push if push else engine.pull
+        events = ImageEvents()
+        progress.begin(reference, None)
+        try:
+            stream = carry_out(
+                repository,
+                tag=tag,
+                stream=True,
+                decode=True,
+                auth_config=_authentication(credential, host),
+            )
+            for event in stream:
+                progress.advance(events.feed(event))
+                if events.error:
+                    break
+        except APIError as error:
+            events.error = _explanation(error)
+        finally:
+            progress.end()
+        if events.error:
+            said = events.error
+            if credential:
+                said = said.replace(credential.secret, "***")
+            raise image_error(said, reference, push=push)
+        followed.append(events)
+    return followed
+
+
+def _authentication(credential: Credential | None, host: str) -> dict[str, str]:
+    """Render a login for the engine; never empty, for which the SDK would look for one itself."""
+    if credential is None:
+        return {"serveraddress": host}
+    if credential.is_token:
+        return {"serveraddress": host, "identitytoken": credential.secret}
+    return {
+        "serveraddress": host,
+        "username": credential.username,
+        "password": credential.secret,
+    }
+
+
+def _layers(
+    client: RegistryClient, digest: str | None, architecture: str | None
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Read an image's layers (digest → bytes) from the registry: of one platform, or of all.
+
+    The engine's events lack the sizes of small layers, and layers that were there altogether. That
+    the registry does not tell is a note: the image is where it should be.
+    """
+    layers: dict[str, int] = {}
+    pending = [digest] if digest else []
+    try:
+        while pending:
+            manifest = client.read_manifest(pending.pop())
+            if manifest is None:
+                continue
+            loaded = json.loads(manifest.content)
+            for one in loaded.get("layers") or ():
+                layers[str(one["digest"])] = int(one["size"])
+            for one in loaded.get("manifests") or ():
+                built_for = (one.get("platform") or {}).get("architecture")
+                if architecture in (None, built_for):
+                    pending.append(one["digest"])
+    except DockyardError as error:
+        return {}, (f"bytes are as the engine tells them: {error.problems[0].message}",)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}, ("bytes are as the engine tells them: the registry's manifest is malformed",)
+    return layers, ()

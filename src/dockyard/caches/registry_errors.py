@@ -211,4 +211,4 @@ def _said(answer: requests.Response, secret: str | None) -> str:
         return ""
     if secret:
         text = text.replace(secret, "***")
-    return " ".join(strip_control(text).split())[:300]
+    return strip_control(" ".join(text.split()))[:300]

@@ -14,6 +14,7 @@ from dockyard.errors import RecordError
 from dockyard.records import (
     SCHEMA,
     BuildRecord,
+    CacheRecord,
     load_records,
     new_record_id,
     read_record,
@@ -28,6 +29,29 @@ def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:
     assert path == tmp_path / f".dockyard/builds/{record.id}.json"
     assert read_record(path.read_text()) == record
     assert json.loads(path.read_text())["schema"] == SCHEMA
+
+
+def test_caches_come_back_as_they_were() -> None:
+    caches = (
+        CacheRecord("import", "registry", "example.test/a:cache", 0.02, None, "not found"),
+        CacheRecord("export", "local", "/cache", 1.5, 1000),
+    )
+    record = make_record(caches=caches)
+    assert read_record(record.as_json()) == record
+    assert json.loads(record.as_json())["caches"][1] == {
+        "direction": "export",
+        "type": "local",
+        "reference": "/cache",
+        "seconds": 1.5,
+        "bytes": 1000,
+        "error": None,
+    }
+
+
+def test_a_record_without_caches_is_read() -> None:
+    values = json.loads(make_record().as_json())
+    del values["caches"]
+    assert read_record(json.dumps(values)).caches == ()
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:

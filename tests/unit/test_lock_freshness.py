@@ -128,7 +128,7 @@ def test_what_an_older_lock_leaves_out_is_no_difference(revision: int, tmp_path:
 
 @pytest.mark.parametrize(
     "change",
-    ['dependencies = ["??"]', 'optional-dependencies = ["x"]', "dependencies = 3", "version = 3"],
+    ['dependencies = ["??"]', "dependencies = [3]", "dependencies = 3", "version = 3"],
 )
 def test_what_is_malformed_is_left_to_uv(change: str, tmp_path: Path) -> None:
     folder = tmp_path / "project"

@@ -153,6 +153,8 @@ def output_for(
     if settings.compression in ("zstd", "gzip", "estargz"):
         compression += f",compression-level={settings.compression_level}"
     dated = [f"source-date-epoch={epoch}"] if epoch is not None else []
+    if dated and settings.reproducible:
+        dated.append("rewrite-timestamp=true")
     into_store = choice.driver == "docker" and engine.containerd_store
     if push or (into_store and load):
         parts = ["type=image", compression, "oci-mediatypes=true", *dated]

@@ -28,11 +28,6 @@ CA_FILE_SECRET = "ca-file"  # noqa: S105 - its id
 UV_ENVIRONMENT_VARIABLE = "BUILD_SECRET_UV_ENVIRONMENT"
 
 
-# The time of every file that a build copies, 1980: the same for all commits, because it is part of
-# the cache key of each COPY and WORKDIR. The image itself is dated by the exporter.
-FILE_TIME = 315532800
-
-
 @dataclass(frozen=True)
 class BuildSecret:
     """A BuildKit secret: ``id``, and the variable or the file that buildx reads its value from."""
@@ -183,7 +178,6 @@ def define(
     """
     arguments: list[tuple[str, str]] = list(base_images.items())
     arguments += [
-        ("SOURCE_DATE_EPOCH", str(FILE_TIME)),
         ("EXTRAS", " ".join(settings.extras)),
         ("DEPENDENCY_GROUPS", " ".join(settings.groups)),
         ("IMAGE_CREATED", created(image_epoch(settings, revision))),

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from dockyard.trace import BuildTrace, CacheTransfer, Step
 
 # The stages whose whole content becomes one layer, beside those of the dependencies.
-STAGED = r"environment|local-packages|project|authorities|(?<=/sources/)\S+?"
+STAGED = "environment|local-packages|project|authorities"
 
 __all__ = ["name_caches", "record_build", "what_layer_holds"]
 
@@ -47,10 +47,9 @@ def what_layer_holds(created_by: str) -> str:
     """Tell from an image's history entry what a layer holds.
 
     A dependency layer's copy is ``COPY /dependencies-<n>/ /``, the environment's
-    ``COPY /environment/ /``, a source path's ``COPY /sources/<path>/ /`` (or, as it once was,
-    ``COPY <path> /app/<path>``); all else is the base.
+    ``COPY /environment/ /``, a source path's ``COPY <path> /app/<path>``; all else is the base.
     """
-    match = re.match(rf"COPY /(?:sources/)?({STAGED}|{DEPENDENCY_STAGE_PREFIX}\d+)/ / ", created_by)
+    match = re.match(rf"COPY /({STAGED}|{DEPENDENCY_STAGE_PREFIX}\d+)/ / ", created_by)
     if match:
         return match[1]
     match = re.match(rf"COPY (.+) {APPLICATION_FOLDER}/\S+ # buildkit", created_by)

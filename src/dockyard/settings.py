@@ -88,6 +88,7 @@ class Settings:
     layers: int
     compression: str
     compression_level: int
+    reproducible: bool
     cache_dir: Path
     cache_backends: tuple[str, ...]
     default_branch: str | None

@@ -262,6 +262,11 @@ FIELDS: tuple[Field, ...] = (
          "Greater is smaller and slower: 0 to 22 for zstd, 0 to 9 for gzip and estargz.",
          maximum=22),
 
+    _own(_LAYERS, "reproducible", Kind.BOOLEAN, False,
+         "Date the files of sources and Debian packages as well, so that all builds of a commit "
+         "are identical. For releases: the exporter then reads every layer, even one that it would "
+         "only have passed on."),
+
     _own(_CACHE, "cache_dir", Kind.PATH, ".dockyard/cache",
          "Folder of the local build cache, relative to the repository root or absolute."),
     _own(_CACHE, "cache_backends", Kind.STRINGS, ("auto",),

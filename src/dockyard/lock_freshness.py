@@ -60,7 +60,9 @@ def differences(
             return []
         found = list(_own_differences(pyproject, table, lock))
         metadata = table.get("metadata", {})
-        if metadata or not table.get("dependencies"):
+        if table.get("dependencies") and not metadata:
+            found.append(Difference("[project]", "a uv before 0.3 made it, and left out from what"))
+        else:
             found += _project_differences(pyproject, name, metadata, lock, root or pyproject)
             found += _group_differences(pyproject, metadata, lock, root or pyproject)
         return found
@@ -82,12 +84,27 @@ def _own_differences(
     package = settings.get("package", "build-system" in pyproject)
     if package and "virtual" in table["source"]:
         yield Difference("[build-system]", "the project has become one that is installed")
-    if settings.get("package") is False and "editable" in table["source"]:
-        yield Difference("[tool.uv] package", "the project is no longer installed")
+    # What another project needs is installed whatever it says of itself, unless it says no.
+    needed = settings.get("package") is not False and _is_needed(table["name"], lock)
+    if not package and not needed and "editable" in table["source"]:
+        yield Difference("[build-system]", "the lock was made for a project that is installed")
     if lock.revision >= _DEFAULT_GROUPS_REVISION:
         groups = [_default_groups(one.get("default-groups")) for one in (settings, table)]
         if groups[0] != groups[1]:
             yield Difference("[tool.uv] default-groups", "the lock was made with others")
+
+
+def _is_needed(name: str, lock: LockFile) -> bool:
+    """Tell whether another package of the lock depends on this one."""
+    tables = [table for each in lock.packages.values() for table in each if table["name"] != name]
+    lists = [
+        entries
+        for table in tables
+        for key in ("optional-dependencies", "dev-dependencies")
+        for entries in table.get(key, {}).values()
+    ]
+    lists += [table.get("dependencies", []) for table in tables]
+    return any(entry["name"] == name for entries in lists for entry in entries)
 
 
 def _default_groups(groups: list[str] | str | None) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,29 @@ def test_options_of_a_uv_toml_are_not_guessed(tmp_path: Path) -> None:
     apply(MUTATIONS["resolution"], FRESHNESS, folder)
     (folder / "uv.toml").write_text("")
     assert complaints(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        # As uv 0.2 wrote it, and 0.3 to 0.4 for a project without [build-system].
+        ("[package.metadata", "[package.other", "a uv before 0.3 made it"),
+        (
+            'source = { virtual = "." }',
+            'source = { editable = "." }',
+            "the lock was made for a project that is installed",
+        ),
+    ],
+)
+def test_a_lock_of_a_uv_that_wrote_others(
+    old: str, new: str, expected: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(folder_of("revision-5"), folder)
+    text = (folder / "uv.lock").read_text()
+    assert old in text
+    (folder / "uv.lock").write_text(text.replace(old, new))
+    assert any(expected in one for one in complaints(folder))
 
 
 @pytest.mark.parametrize("revision", [0, 3])

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ import pytest
 from dockyard.caches.layout import Layout
 from dockyard.caches.registry_client import RegistryClient, open_repository
 from dockyard.caches.registry_errors import RegistryError
+from dockyard.caches.registry_transport import RegistryTransport
 from dockyard.caches.transfer import Transferred, plan_pull, plan_push, pull, push
 from dockyard.errors import CacheError, NetworkError
 from support.engine import random_name
@@ -432,3 +434,46 @@ def test_an_upload_goes_on_where_the_registry_lost_it(
     assert kind.ranges == (None, "3000000-7999999")
     assert sum(told) == sent
     assert len(content) <= sent < len(content) + 5_000_000
+
+
+# -------------------- certificates
+
+
+@pytest.fixture
+def tls_server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A server with the certificate of a private authority: its host, and the authority's file."""
+    key, authority = tmp_path / "key.pem", tmp_path / "authority.pem"
+    names = ("-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1")
+    made = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    files = ("-keyout", str(key), "-out", str(authority))
+    subprocess.run(
+        ["openssl", "req", "-x509", *made, *names, *files], check=True, capture_output=True
+    )
+    server = LoopbackServer(type("Handler", (_Sessions,), {}))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.start()
+    yield server.host, authority
+    server.stop()
+
+
+def test_certificates(tls_server: tuple[str, Path]) -> None:
+    host, authority = tls_server
+
+    def ask(insecure: bool, ca_file: Path | None) -> int:
+        transport = RegistryTransport(
+            host, credential=lambda: None, insecure=insecure, ca_file=ca_file
+        )
+        try:
+            return transport.request("GET", "/upload/1", scope="", expected=(204,)).status_code
+        finally:
+            transport.close()
+
+    assert ask(insecure=False, ca_file=authority) == 204
+    assert ask(insecure=True, ca_file=authority) == 204
+    # As the engine does with loopback and insecure registries.
+    assert ask(insecure=True, ca_file=None) == 204
+    with pytest.raises(RegistryError, match="is not trusted: self-signed") as caught:
+        ask(insecure=False, ca_file=None)
+    assert "DOCKYARD_CA_FILE" in str(caught.value)

@@ -13,6 +13,7 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from dockyard.boundary import emit, reported
+from dockyard.optimize_tasks import optimize
 
 if TYPE_CHECKING:
     from dockyard.caches.prune_plan import PrunePlan
@@ -189,6 +190,6 @@ def pull(context: Context, dry_run: bool = False, json: bool = False) -> None:
 def cache_namespace() -> Collection:
     """Make the collection of the tasks below ``cache``."""
     collection = Collection("cache")
-    for one in (init, push, pull, info, prune, clean):
+    for one in (init, push, pull, info, prune, clean, optimize):
         collection.add_task(one)
     return collection

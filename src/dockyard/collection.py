@@ -17,6 +17,7 @@ from invoke.tasks import task
 
 from dockyard.boundary import emit, report, reported
 from dockyard.cache_tasks import cache_namespace
+from dockyard.optimize_tasks import optimize
 
 if TYPE_CHECKING:
     from dockyard.settings import Settings
@@ -221,7 +222,7 @@ def context_task(context: Context, last: int = 20, json: bool = False) -> None:
 def namespace() -> Collection:
     """Make the collection of all tasks, which a ``tasks.py`` names ``ns``."""
     collection = Collection()
-    for one in (init, build, push, pull, info, settings):
+    for one in (init, build, push, pull, info, settings, optimize):
         collection.add_task(one)
     collection.add_task(context_task, name="context")
     collection.add_collection(cache_namespace())

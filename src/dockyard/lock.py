@@ -270,7 +270,8 @@ def to_package(table: dict[str, Any], target: Target) -> Package:
     name, version = normalize(table["name"]), str(table.get("version", ""))
     files = [*table.get("wheels", []), table.get("sdist", {})]
     hashes = tuple(sorted({entry["hash"] for entry in files if "hash" in entry}))
-    place = (source.kind, source.location, source.revision or "", source.subdirectory or "")
+    location = source.location.rstrip("/")
+    place = (source.kind, location, source.revision or "", source.subdirectory or "")
     text = "\n".join([name, version, *place, *hashes])
     return Package(
         name=name,
@@ -293,8 +294,6 @@ def package_source(table: dict[str, Any]) -> PackageSource:
     kind: SourceKind = next((kind for kind in SOURCE_KINDS if kind in table), "registry")
     location = str(table.get(kind, ""))
     subdirectory = table.get("subdirectory")
-    if kind == "registry":
-        return PackageSource(kind, location.rstrip("/"))
     if kind != "git":
         return PackageSource(kind, location, None, subdirectory)
     parts = urlsplit(location)

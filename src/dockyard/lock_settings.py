@@ -131,13 +131,27 @@ def _environments(settings: Table, lock: LockFile) -> Iterator[Difference]:
 
 def _conflicts(projects: Sequence[Table], lock: LockFile) -> Iterator[Difference]:
     asked = set()
+    including: dict[str, set[str]] = {}
     for one in projects:
         name = normalize(str(one.get("project", {}).get("name", "")))
         for group in one.get("tool", {}).get("uv", {}).get("conflicts", []):
             asked.add(frozenset(conflict_key(item, name) for item in group))
-    # uv adds the groups that include a conflicting one.
-    declared = {one for one in lock.conflicts if not any(key.startswith("group-") for key in one)}
-    if asked - lock.conflicts or declared - asked:
+        for group, entries in one.get("dependency-groups", {}).items():
+            for entry in entries:
+                if isinstance(entry, dict):
+                    included = conflict_key({"group": entry["include-group"]}, name)
+                    including.setdefault(included, set()).add(conflict_key({"group": group}, name))
+    # A group that includes a conflicting one conflicts with the same.
+    inferred = set(asked)
+    queue = list(asked)
+    for group in queue:  # grows while it is read
+        for item in group:
+            for other in including.get(item, set()):
+                more = group - {item} | {other}
+                if more not in inferred:
+                    inferred.add(more)
+                    queue.append(more)
+    if asked - lock.conflicts or lock.conflicts - inferred:
         yield Difference("[tool.uv] conflicts", "other extras or groups exclude each other")
 
 

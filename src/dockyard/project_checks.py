@@ -95,8 +95,8 @@ def check_fresh(
 def _workspace_members(directory: Path, root: dict[str, Any]) -> set[str] | None:
     """Name the projects of the workspace as uv's ``crates/uv-workspace/src/workspace.rs`` does.
 
-    Hidden folders, excluded ones and those that uv does not manage are none. None where a pattern
-    or a pyproject.toml cannot be read, which is uv's to report.
+    What is excluded, has no pyproject.toml or is not managed by uv is none. None where a pattern or
+    a pyproject.toml cannot be read, which is uv's to report.
     """
     workspace = root.get("tool", {}).get("uv", {}).get("workspace", {})
     names = {root["project"]["name"]} if "project" in root else set()
@@ -105,7 +105,7 @@ def _workspace_members(directory: Path, root: dict[str, Any]) -> set[str] | None
         folders = {path for text in workspace.get("members", []) for path in directory.glob(text)}
         for folder in folders - excluded:
             path = folder / "pyproject.toml"
-            if folder.name.startswith(".") or not path.is_file():
+            if not path.is_file():
                 continue
             table = tomllib.loads(path.read_text())
             if table.get("tool", {}).get("uv", {}).get("managed") is not False:

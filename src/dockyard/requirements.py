@@ -150,12 +150,15 @@ def _url_source(url: str) -> Source:
 
 
 def _index_source(url: str) -> Source:
-    """Name an index by its URL, without credentials; a folder's is another on every machine."""
+    """Name an index by its URL, without credentials; a folder's is another on every machine.
+
+    A slash at the end makes it another index, to uv as well.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
         return UNCERTAIN
     port = f":{parts.port}" if parts.port else ""
-    return (*_REGISTRY, f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}")
+    return (*_REGISTRY, f"{parts.scheme}://{parts.hostname}{port}{parts.path}")
 
 
 def _git_source(url: str, reference: str) -> Source:

@@ -74,7 +74,8 @@ MUTATIONS = {
     "marker-parentheses": root("sys_platform == 'linux'", "(sys_platform=='linux')", False),
     "marker-of-no-python": root('    "local"', "    \"local; python_version >= '3.8'\"", False),
     "extra-spelling": root("\none =", "\nOne =", False),
-    "inlined-group": root('{ include-group = "lint" }', '"delta"', False),
+    # The group would be the same, but it no longer conflicts with what lint conflicts with.
+    "inlined-group": root('{ include-group = "lint" }', '"delta"', True),
     # Dependencies.
     "added": root('"local",', '"local",\n    "delta",', True),
     "removed": root('    "local",\n', "", True),
@@ -117,6 +118,7 @@ MUTATIONS = {
     "from-path": root('local = { path = "local" }\n', "", True),
     "to-url": root('"delta"', '"delta @ https://files.example/delta-1.0-py3-none-any.whl"', True),
     "pinned-index": root("[tool.uv.sources]", '[tool.uv.sources]\nalpha.index = "wheels"', True),
+    "slash-of-the-pin": root(f'url = "{OTHER_URL}"', f'url = "{OTHER_URL}/"', True),
     "index-of-the-pin": root(OTHER_URL, INDEX_URL, True),
     # Its index may be given by the environment as well, where Dockyard does not look.
     "index": root(INDEX_URL, f"{INDEX_URL}/other", True, noticed=False),
@@ -130,9 +132,9 @@ MUTATIONS = {
     "build-constraint": root(UV, f'{UV}build-constraint-dependencies = ["delta<9"]\n', True),
     "excluded-dependency": root(UV, f'{UV}exclude-dependencies = ["epsilon"]\n', True),
     "conflict-added": root(
-        EXCLUSIVE, EXCLUSIVE + "], [{ extra = 'one' }, { group = 'lint' }", True
+        EXCLUSIVE, EXCLUSIVE + "], [{ extra = 'one' }, { extra = 'four' }", True
     ),
-    "conflict-removed": root(f"conflicts = [[{EXCLUSIVE}]]\n", "", True),
+    "conflict-removed": root(f"    [{EXCLUSIVE}],\n", "", True),
     "conflict-order": root(EXCLUSIVE, "{ extra = 'two' }, { extra = 'one' }", False),
     "environments": root(UV, f"{UV}environments = {LINUX}\n", True),
     "required-environments": root(UV, f"{UV}required-environments = {LINUX}\n", True),
@@ -163,6 +165,18 @@ MUTATIONS = {
     # An error of uv's, unless git ignores all that is in the folder.
     "folder-without-project": Mutation("packages/notes/README.md", "", "x\n", True, False),
     "hidden-folder": Mutation("packages/.cache/README.md", "", "x\n", False),
+    "hidden-project": Mutation(
+        "packages/.hidden/pyproject.toml",
+        "",
+        '[project]\nname = "hidden"\nversion = "0.1.0"\nrequires-python = ">=3.11"\n',
+        True,
+    ),
+    "member-not-managed": Mutation(
+        "packages/foreign/pyproject.toml",
+        "",
+        '[project]\nname = "foreign"\nversion = "0.1.0"\n\n[tool.uv]\nmanaged = false\n',
+        False,
+    ),
     "member-removed": root('members = ["packages/*"]', "members = []", True),
 }
 

@@ -147,6 +147,13 @@ def test_needed_paths_have_wildcards(tree: Path) -> None:
     assert set(found) == {"docs/images", *junk}
 
 
+def test_a_folder_that_a_wildcard_leads_into_is_not_named_whole(tree: Path) -> None:
+    (tree / "docs/images/other.png").write_text("x")
+    found = suggested(tree, "docs/*/logo.png")
+    assert found["docs/images/other.png"] == (1, 1)
+    assert found["docs/index.md"] == (70, 1)
+
+
 def test_secrets_are_named_wherever_they_are(tree: Path) -> None:
     (tree / "src/.env").write_text("TOKEN=1")
     found = {one.pattern: one for one in suggest(list_context(tree, ""), ["."])}

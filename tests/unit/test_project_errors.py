@@ -257,6 +257,7 @@ def test_copy_paths_that_are_there(sources: Path) -> None:
         ("scr", "scr is not there", "did you mean src?"),
         ("src/servise", "src/servise is not there", "did you mean src/service?"),
         ("readme.md", "readme.md is not there", "did you mean README.md?"),
+        ("SRC", "SRC is not there", "did you mean src?"),
         (
             "models",
             "models is not there",

@@ -51,7 +51,9 @@ def build(arguments):
         time.sleep(PLAN["delay"])
     if PLAN["then"] == "hang":
         (HERE / "hanging").touch()
-        while True:
+        # Not for ever: a test that was killed leaves nobody behind.
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
             time.sleep(0.05)
     if PLAN["then"] == "die":
         os.kill(os.getpid(), signal.SIGKILL)

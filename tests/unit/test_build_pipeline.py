@@ -95,7 +95,8 @@ class Repository:
 
 
 def _is_kept(name: str) -> bool:
-    return not name.startswith(("DOCKYARD_", "UV_", "GITHUB_", "BUILDKIT_", "DOCKER_"))
+    foreign = ("BUILDKIT_", "DOCKER_", "DOCKYARD_", "GITHUB_", "SOURCE_DATE_", "SSL_", "UV_")
+    return not name.startswith(foreign)
 
 
 @pytest.fixture

@@ -198,6 +198,7 @@ def test_a_long_step_is_announced_and_its_end_told() -> None:
     assert stream.getvalue() == "a: RUN long …\n"
     reader.feed(vertex("[a 1/2] RUN long", 0, 3))
     display.update(reader, 103.0)
+    display.update(reader, 103.1)
     reader.feed(vertex("[a 2/2] RUN short", 3, 3.5))
     display.update(reader, 103.5)
     display.end(reader.trace(), failed=False)

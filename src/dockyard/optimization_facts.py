@@ -1,20 +1,16 @@
-"""Ask files, engine, buildx, registries and mirrors what the topics of `invoke optimize` need."""
+"""Gather what the topics of `invoke optimize` need: from files here, from elsewhere by others."""
 
 from __future__ import annotations
 
-import json
 import re
-import secrets
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dockyard import process
 from dockyard.dockerfile import DockerfileState, dockerfile_state, read_plan, recipe, render
 from dockyard.dockerfile_syntax import Stage, parse_dockerfile
-from dockyard.engine import EngineFacts, engine_facts, inspect_images
-from dockyard.errors import DockyardError
+from dockyard.engine import EngineFacts, engine_facts
 from dockyard.layers import LayerPlan, plan_by_size
 from dockyard.local_packages import LocalPackages, find_local_packages
 from dockyard.optimize import Proposal
@@ -22,16 +18,13 @@ from dockyard.records import BuildRecord, load_records
 from dockyard.state import State
 
 if TYPE_CHECKING:
-    from dockyard.optimize_settings import CacheNeed, PinnedBase
-    from dockyard.process import Running
-    from dockyard.project import Package, ProjectFacts
+    from dockyard.optimization_engine import Weighing
+    from dockyard.project import ProjectFacts
     from dockyard.settings import Settings
 
 __all__ = ["Facts"]
 
 RECORDS = 50
-ASK_SECONDS = 30.0
-WEIGH_SECONDS = 300.0
 
 
 class Facts:
@@ -54,7 +47,7 @@ class Facts:
         self._asked = asked
         self._note = note
         self._state = State(settings.root)
-        self._weighing: tuple[str, str, str, Running | None] | None = None
+        self._weighing: Weighing | None = None
 
     def close(self) -> None:
         """Keep what need not be asked again."""
@@ -226,175 +219,50 @@ class Facts:
 
     def base(self) -> tuple[Proposal, ...]:
         """Ask the registries, else the engine, for the digests of base images."""
-        from dockyard.optimize_settings import PinnedBase, propose_base
-        from dockyard.stand_ins import LOCAL_REGISTRY
-        from dockyard.summary import layer_totals
+        from dockyard.optimization_network import base_proposals
 
-        settings = self._settings
-        wanted = {
-            key: reference
-            for key, reference in (
-                ("python-image", settings.python_image),
-                ("uv-image", settings.uv_image),
-            )
-            if "@" not in reference and not reference.startswith(f"{LOCAL_REGISTRY}/")
-        }
-        asking = {key: _ask_digest(reference) for key, reference in wanted.items()}
-        held = inspect_images(tuple(wanted.values())) if wanted else {}
-        pinned: list[PinnedBase] = []
-        for key, reference in wanted.items():
-            answered = asking[key].wait(ASK_SECONDS)
-            digest = answered.stdout.strip() if answered.succeeded else ""
-            told_by = "its registry"
-            if not digest.startswith("sha256:"):
-                digest, told_by = _engine_digest(reference, held.get(reference)), "the engine"
-            if digest:
-                pinned.append(PinnedBase(key, reference, digest, told_by))
-            else:
-                self._note(
-                    f"base: the digest of {reference} is not known: neither its registry tells "
-                    "it nor has the engine the image from there"
-                )
-        totals = layer_totals(self._newest.layers) if self._newest else ()
-        size = next((size for kind, _, size in totals if kind == "base"), None)
-        return propose_base(pinned, size)
+        return base_proposals(self._settings, self._newest, self._note)
 
     def mirrors(self) -> tuple[Proposal, ...]:
         """Measure the mirrors; the well-known ones only where the topic was asked for."""
-        from dockyard.mirrors import PRESETS, PYPI, parse_mirror, probe
-        from dockyard.optimize_settings import propose_a_mirror, propose_mirrors
+        from dockyard.optimization_network import mirror_proposals
 
-        settings = self._settings
-        packages = [one for one in self.project.packages if one.source.kind == "registry"]
-        size, requests = sum(one.size or 0 for one in packages), len(packages)
-        probed = _probed_package(packages)
-        authorities = str(settings.ca_file) if settings.ca_file else None
-        entries = []
-        for text in settings.uv_mirrors:
-            mirror = parse_mirror(text)
-            entries.append((text, "" if mirror.index else mirror.url))
-        urls = [url for _, url in entries if url]
-        if len(urls) > 1:
-            answers = probe(urls, project=probed, authorities=authorities)
-            by_url = {one.address: one for one in answers}
-            dead = [one for one in answers if one.throughput is None]
-            for one in dead:
-                self._note(f"mirrors: {one.url}: {one.problem}")
-            return propose_mirrors(entries, by_url, size, requests)
-        if urls or "mirrors" not in self._asked or settings.network == "none":
-            return ()
-        index = (settings.uv_default_index or PYPI).rpartition("=")[2].rstrip("/")
-        answers = probe([index, *PRESETS.values()], project=probed, authorities=authorities)
-        presets = dict(zip(PRESETS, answers[1:], strict=True))
-        if not any(one.throughput for one in answers):
-            self._note(f"mirrors: neither {answers[0].url} nor a well-known mirror answers")
-        return propose_a_mirror(answers[0], presets, size, requests)
+        return mirror_proposals(self._settings, self.project.packages, self._asked, self._note)
 
     def builder(self) -> tuple[Proposal, ...]:
         """Compare the builders with what the settings want and the caches need."""
-        from dockyard.builder_facts import inspect_builder
-        from dockyard.builder_setup import ensure_builder
-        from dockyard.builders import choose_builder
-        from dockyard.optimize_settings import BuilderFacts, propose_builder
+        from dockyard.optimization_engine import builder_proposals
 
-        settings = self._settings
-        engine = self._engine
-        change = None
-        dedicated = None
-        if settings.builder == "auto" and settings.driver != "docker":
-            dedicated = inspect_builder(settings.builder_name)
-            choice = choose_builder(
-                settings,
-                engine,
-                push=bool(settings.registry),
-                local_images=_stand_ins(self._newest),
-            )
-            if dedicated or choice.dedicated:
-                change = ensure_builder(settings, self._environment, engine, dry_run=True)
-        needs = [
-            need
-            for need in (
-                self._need(settings.builder_name, dedicated=True) if dedicated else None,
-                self._need(engine.context, dedicated=False),
-            )
-            if need
-        ]
-        return propose_builder(BuilderFacts(change, tuple(needs), settings.cache_budget))
-
-    def _need(self, name: str, *, dedicated: bool) -> CacheNeed | None:
-        from dockyard.caches.builder_usage import builder_usage, usage_by_kind
-        from dockyard.optimize_settings import CacheNeed, parse_garbage_rules
-
-        records = builder_usage(name)
-        if records is None:
-            self._note(f"builder: {name} does not tell what its cache holds")
-            return None
-        told = process.run(["docker", "buildx", "inspect", name], timeout=ASK_SECONDS)
-        usage = usage_by_kind(records)
-        return CacheNeed(
-            builder=name,
-            dedicated=dedicated,
-            layers=usage.layers,
-            mounts=sum(one.size for one in records if one.own_mount),
-            total=usage.total,
-            rules=parse_garbage_rules(told.stdout) if told.succeeded else (),
+        return builder_proposals(
+            self._settings, self._environment, self._engine, self._newest, self._note
         )
 
     # -------------------- the image
 
     def begin_weight(self) -> None:
-        """Start listing what the image holds, in a container, while other topics are asked."""
-        from dockyard.optimize_weight import weight_script
+        """Start listing what the image holds, while other topics are asked."""
+        from dockyard.optimization_engine import Weighing
 
-        newest = self._newest
-        if newest is None:
-            return
-        tag = str(newest.image["tags"][0])
-        try:
-            image = inspect_images((tag,)).get(tag)
-        except (DockyardError, OSError):
-            return
-        if image is None:
-            return
-        script = weight_script()
-        known = json.dumps([str(image.get("Id")), script])
-        if isinstance(self._state.recall("weight", known), str):
-            self._weighing = (tag, known, "", None)
-            return
-        name = f"dockyard-optimize-{secrets.token_hex(6)}"
-        once = ("--rm", "--name", name, "--network", "none", "--pull", "never", "--read-only")
-        start = ("--entrypoint", "python", tag, "-c", script)
-        self._weighing = (tag, known, name, process.start(["docker", "run", *once, *start]))
+        if self._newest:
+            self._weighing = Weighing(str(self._newest.image["tags"][0]), self._state)
+            self._weighing.begin()
 
     def weight(self) -> tuple[Proposal, ...]:
-        """Read what the container listed."""
-        from dockyard.optimize_weight import parse_weight, propose_weight
+        """Compare what the image holds with what ``slim`` leaves out."""
+        from dockyard.optimize_weight import propose_weight
 
-        if self._weighing is None:
-            self._note(
-                "weight: not looked at: the image is not in the engine; `invoke build` first"
-            )
-            return ()
-        tag, known, name, running = self._weighing
-        text = self._state.recall("weight", known)
-        if running:
-            done = running.wait(WEIGH_SECONDS)
-            if done.status < 0:
-                process.run(["docker", "container", "rm", "--force", name], timeout=ASK_SECONDS)
-                raise ValueError(f"{tag} could not be listed within {WEIGH_SECONDS:.0f} s")
-            if not done.succeeded:
-                last = done.stderr.strip().splitlines()
-                raise ValueError(f"{tag} could not be listed: {last[-1] if last else done.status}")
-            text = done.stdout
-            self._state.remember("weight", known, text)
-        found = parse_weight(tag, str(text))
+        if self._newest is None or self._weighing is None:
+            raise ValueError("no build is recorded; `invoke build` makes the first")
         settings = self._settings
-        built = self._newest.settings.get("slim") if self._newest else None
+        built = self._newest.settings.get("slim")
         then = built.get("value", ()) if isinstance(built, dict) else ()
         if added := [one for one in settings.slim if one not in then]:
             self._note(f"weight: `invoke build` makes the image without {', '.join(added)}")
         return propose_weight(
-            found, settings.slim, byte_compile=settings.byte_compile, settable=not self.edited
+            self._weighing.finish(),
+            settings.slim,
+            byte_compile=settings.byte_compile,
+            settable=not self.edited,
         )
 
 
@@ -406,34 +274,3 @@ def _run_modules(*commands: Sequence[str]) -> tuple[str, ...]:
             following = command[list(command).index("-m") + 1 :]
             found += [following[0].partition(".")[0]] if following else []
     return tuple(dict.fromkeys(found))
-
-
-def _probed_package(packages: Sequence[Package]) -> str:
-    """Choose a package that is large enough to tell a mirror's speed."""
-    from dockyard.mirrors import PROBED_PROJECT
-
-    sized = [one for one in packages if one.size and one.has_wheel]
-    return max(sized, key=lambda one: one.size or 0).name if sized else PROBED_PROJECT
-
-
-def _stand_ins(record: BuildRecord | None) -> bool:
-    images = record.base_images if record else ()
-    return any(one.get("origin") == "stand-in" for one in images)
-
-
-def _ask_digest(reference: str) -> Running:
-    template = "{{.Manifest.Digest}}"
-    arguments = ["docker", "buildx", "imagetools", "inspect", "--format", template, reference]
-    return process.start(arguments)
-
-
-def _engine_digest(reference: str, inspected: Mapping[str, Any] | None) -> str:
-    """Return the digest under which the engine pulled an image; "" where it did not."""
-    from dockyard.base_images import normalise
-
-    repository = normalise(reference).rpartition(":")[0]
-    for one in (inspected or {}).get("RepoDigests") or ():
-        name, _, digest = str(one).partition("@")
-        if normalise(name) == repository:
-            return digest
-    return ""

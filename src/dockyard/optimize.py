@@ -164,19 +164,22 @@ def setting_written(text: str, changes: Sequence[SetSetting]) -> str:
     from tomlkit.exceptions import TOMLKitError
 
     before = tomllib.loads(text)
-    expected: dict[str, Any] = {**before.get("tool", {}).get("dockyard", {})}
     try:
+        expected: dict[str, Any] = {**before.get("tool", {}).get("dockyard", {})}
         document = tomlkit.parse(text)
         tool = document.setdefault("tool", tomlkit.table(is_super_table=True))
         table = tool.setdefault("dockyard", tomlkit.table())
         for change in changes:
-            value: Any = change.value
-            if change.add:
-                held = expected.get(change.key, list(change.entries))
-                value = [*held, *([] if change.value in held else [change.value])]
-            elif isinstance(value, tuple):
-                value = list(value)
-            table[change.key] = expected[change.key] = value
+            held = expected.get(change.key)
+            if change.add and isinstance(held, list):
+                # In place: the list may be laid out, and have comments.
+                if change.value not in held:
+                    table[change.key].append(change.value)
+                    expected[change.key] = [*held, change.value]
+                continue
+            value: Any = (*change.entries, change.value) if change.add else change.value
+            expected[change.key] = [*value] if isinstance(value, tuple) else value
+            table[change.key] = expected[change.key]
         after = tomlkit.dumps(document)
         written = tomllib.loads(after)
     except (TOMLKitError, TypeError, AttributeError) as error:

@@ -22,19 +22,6 @@ from support.service import Service, counted, ran_steps
 from support.wheels import make_sdist, make_wheel
 
 
-@pytest.fixture(scope="module")
-def pushed_bases(registry_server: Registry, base_images: Any) -> tuple[str, str]:
-    """The base images in the registry: a builder in a container sees none of the engine's."""
-    names = []
-    for image in (base_images.python, base_images.uv):
-        name = f"{registry_server.host}/{image.partition('/')[2]}"
-        docker("tag", image, name)
-        docker("push", "--quiet", name)
-        docker("image", "rm", name)
-        names.append(name)
-    return names[0], names[1]
-
-
 @pytest.fixture
 def packages(tmp_path: Path, package_index: PackageIndex) -> dict[str, str]:
     """A package that is an sdist alone, and a wheel in two versions."""
@@ -53,9 +40,9 @@ def service(
     registry: Registry,
     package_index: PackageIndex,
     packages: dict[str, str],
-    pushed_bases: tuple[str, str],
+    images_in_registry: Any,
 ) -> Service:
-    python, uv = pushed_bases
+    python, uv = images_in_registry
     made = Service(
         tmp_path / "service",
         random_name(),
@@ -233,11 +220,11 @@ class MountOf:
 
 
 def test_what_is_saved_of_a_mount_and_what_a_restored_one_keeps(
-    tmp_path: Path, pushed_bases: tuple[str, str], builder_factory: Callable[..., str]
+    tmp_path: Path, images_in_registry: Any, builder_factory: Callable[..., str]
 ) -> None:
     layout = Layout(tmp_path / "layout, with a comma")
     layout.create()
-    first = MountOf(builder_factory(), pushed_bases, tmp_path)
+    first = MountOf(builder_factory(), images_in_registry, tmp_path)
     assert first.save(layout, "built", {"alpha-beta"}) is None  # no mount yet
 
     first.fill(OTHERS)
@@ -252,7 +239,7 @@ def test_what_is_saved_of_a_mount_and_what_a_restored_one_keeps(
     assert everything is not None
 
     # Another builder, a remote one, makes the same of the same files, whenever they were written.
-    second = MountOf(builder_factory("remote"), pushed_bases, tmp_path)
+    second = MountOf(builder_factory("remote"), images_in_registry, tmp_path)
     second.fill({f"{ALPHA}/metadata.msgpack": "newer"})
     assert second.restore(layout, saved)
     assert second.files() == {**BUILT, f"{ALPHA}/metadata.msgpack": "newer"}

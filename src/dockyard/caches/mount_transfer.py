@@ -15,6 +15,7 @@ from dockyard.builders import BuilderChoice
 from dockyard.caches.mounts import MountSteps, mount_record, restore_mount, save_mount
 from dockyard.engine import engine_facts
 from dockyard.errors import DockyardError
+from dockyard.stand_ins import LOCAL_REGISTRY
 
 if TYPE_CHECKING:
     from dockyard.caches.directory import CacheDirectory
@@ -24,40 +25,49 @@ if TYPE_CHECKING:
 __all__ = ["restore_from", "save_into"]
 
 
-def _choices(
-    settings: Settings, environment: Mapping[str, str], state: State, *, make: bool
-) -> list[BuilderChoice]:
-    """List the builders that a build and a pushed build would use; the first is made if asked."""
-    engine = engine_facts(state, environment)
-    found: dict[str, BuilderChoice] = {}
-    for push in (False, True):
-        show_only = push or not make
-        choice, _ = settle_builder(
-            settings, environment, state, engine, push=push, load=True, show_only=show_only
+class _Builders:
+    """The builders that builds of these settings use, and the base images of the steps there."""
+
+    def __init__(
+        self, settings: Settings, environment: Mapping[str, str], state: State, *, make: bool
+    ) -> None:
+        engine = engine_facts(state, environment)
+        self._settings = settings
+        self._images = resolve_base_images(
+            {"PYTHON_IMAGE": settings.python_image, "UV_IMAGE": settings.uv_image},
+            mirrors=settings.image_mirrors,
+            state=state,
+            engine=engine,
         )
-        there = choice.driver == "docker" or not show_only or inspect_builder(choice.name)
-        if there:
-            found.setdefault(choice.name, choice)
-    return list(found.values())
+        found: dict[str, BuilderChoice] = {}
+        for push in (False, True):
+            # A build that is not pushed is the common one: its builder is made where it is missing.
+            show_only = push or not make
+            choice, _ = settle_builder(
+                settings,
+                environment,
+                state,
+                engine,
+                push=push,
+                load=True,
+                show_only=show_only,
+                base_images=self._images,
+            )
+            if choice.driver == "docker" or not show_only or inspect_builder(choice.name):
+                found.setdefault(choice.name, choice)
+        self.choices = tuple(found.values())
 
-
-def _steps(
-    settings: Settings, environment: Mapping[str, str], state: State, choice: BuilderChoice
-) -> MountSteps:
-    images = resolve_base_images(
-        {"PYTHON_IMAGE": settings.python_image, "UV_IMAGE": settings.uv_image},
-        mirrors=settings.image_mirrors,
-        state=state,
-        engine=engine_facts(state, environment),
-    )
-    check_reachable_images(choice, images)
-    resolved = {one.argument: one.resolved for one in images}
-    return MountSteps(
-        choice.name,
-        resolved["PYTHON_IMAGE"],
-        resolved["UV_IMAGE"],
-        compression=settings.compression,
-    )
+    def steps(self, choice: BuilderChoice) -> MountSteps:
+        """Describe the steps there. Raises ImageUnavailableError where it lacks the images."""
+        here = [one for one in self._images if one.resolved.startswith(f"{LOCAL_REGISTRY}/")]
+        check_reachable_images(choice, here)
+        resolved = {one.argument: one.resolved for one in self._images}
+        return MountSteps(
+            choice.name,
+            resolved["PYTHON_IMAGE"],
+            resolved["UV_IMAGE"],
+            compression=self._settings.compression,
+        )
 
 
 def _locked_packages(settings: Settings) -> frozenset[str]:
@@ -82,13 +92,13 @@ def save_into(
 ) -> list[str]:
     """Save the mount of the builder that has one into the local cache under ``tag``; notes."""
     try:
-        choices = _choices(settings, environment, state, make=False)
-        choice = next((one for one in choices if mount_record(one.name)), None)
+        builders = _Builders(settings, environment, state, make=False)
+        choice = next((one for one in builders.choices if mount_record(one.name)), None)
         if choice is None:
             return []
         with directory.open((tag,)) as snapshot:
             saved = save_mount(
-                _steps(settings, environment, state, choice),
+                builders.steps(choice),
                 snapshot.layout,
                 tag,
                 kind=settings.cache_mounts,
@@ -114,14 +124,14 @@ def restore_from(
     """Add the local cache's mount ``tag`` to the builders; the builders' names, and notes."""
     restored, notes = [], []
     try:
-        choices = _choices(settings, environment, state, make=True)
+        builders = _Builders(settings, environment, state, make=True)
         with directory.open((tag,)) as snapshot:
             descriptor = snapshot.imports.get(tag)
             if descriptor is None:
                 return [], list(snapshot.notes)
-            for choice in choices:
+            for choice in builders.choices:
                 try:
-                    steps = _steps(settings, environment, state, choice)
+                    steps = builders.steps(choice)
                     if restore_mount(
                         steps, snapshot.layout, descriptor, state=state, environment=environment
                     ):

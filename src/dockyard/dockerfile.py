@@ -17,13 +17,17 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from dockyard.errors import DockerfileError
-from dockyard.layers import Layer, LayerPlan
+from dockyard.dockerfile_regions import (
+    edited_regions,
+    read_plan,
+    render_regions,
+    rewrite_regions,
+    templates,
+)
 from dockyard.local_packages import NO_LOCAL_PACKAGES, LocalPackages
 
 if TYPE_CHECKING:
-    import jinja2
-
+    from dockyard.layers import LayerPlan
     from dockyard.settings import Settings
 
 __all__ = [
@@ -33,7 +37,9 @@ __all__ = [
     "Recipe",
     "accept",
     "dockerfile_state",
+    "edited",
     "is_dependency_stage",
+    "keep_plan",
     "read_plan",
     "recipe",
     "render",
@@ -149,35 +155,6 @@ def _slim(recipe: Recipe) -> str:
     return "".join(f" {policy}" for policy in recipe.slim if policy not in unwanted)
 
 
-def _assignment(plan: LayerPlan) -> str:
-    last = len(plan.layers)
-    lines = [
-        f"{number} {package}"
-        for number, layer in enumerate(plan.layers, start=1)
-        for package in layer.packages
-        if number < last
-    ]
-    return "\n".join(["COPY <<'ASSIGNMENT' /plan/assignment", *lines, f"{last} *", "ASSIGNMENT"])
-
-
-def _copies(plan: LayerPlan) -> str:
-    return "\n".join(
-        f"COPY --link --from=dependencies-{number} /dependencies-{number}/ /"
-        for number in range(1, len(plan.layers) + 1)
-    )
-
-
-def _templates() -> jinja2.Environment:
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("dockyard"),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - no HTML: values are quoted as Dockerfile words
-    )
-
-
 def render_dockerignore(
     copy_paths: Sequence[str], install: str = "copy", local: LocalPackages = NO_LOCAL_PACKAGES
 ) -> str:
@@ -187,44 +164,44 @@ def render_dockerignore(
         # Build backends read these beside the sources.
         paths += [*(one for one in local.members if one != "."), "README*", "LICEN[CS]E*"]
     unique = tuple(dict.fromkeys(paths))
-    return _templates().get_template("dockerignore.jinja").render(copy_paths=unique)
+    return templates().get_template("dockerignore.jinja").render(copy_paths=unique)
 
 
 def render(recipe: Recipe, plan: LayerPlan) -> str:
     """Render the whole Dockerfile; the same recipe and plan always give the same text."""
-    environment = _templates()
-    numbers = range(1, len(plan.layers) + 1)
     slim = _slim(recipe)
     wheel = recipe.install == "wheel"
-    body = environment.get_template("Dockerfile.jinja").render(
-        dockerfile=recipe.dockerfile,
-        project=recipe.project,
-        title=_escaped(recipe.title),
-        python_image=recipe.python_image,
-        uv_image=recipe.uv_image,
-        extras=recipe.extras,
-        groups=recipe.groups,
-        build_packages=recipe.build_packages,
-        runtime_packages=recipe.runtime_packages,
-        byte_compile=recipe.byte_compile,
-        python_path=_python_path(recipe),
-        copy_instructions=[_copy(path) for path in _copied(recipe)],
-        members=[shlex.quote(one) for one in recipe.local.members] if wheel else [],
-        local_packages=[shlex.quote(path) for path in recipe.local.packages],
-        git_sources=recipe.local.git,
-        ca_in_image=recipe.ca_in_image,
-        slim=slim,
-        ports=recipe.ports,
-        user=recipe.user,
-        command=json.dumps(list(recipe.command), ensure_ascii=False) if recipe.command else "",
-        health_check=(
-            json.dumps(list(recipe.health_check), ensure_ascii=False) if recipe.health_check else ""
-        ),
-        assignment=_assignment(plan),
-        dependencies=environment.get_template("dependencies.jinja")
-        .render(numbers=numbers, slim=slim)
-        .strip(),
-        copies=_copies(plan),
+    body = (
+        templates()
+        .get_template("Dockerfile.jinja")
+        .render(
+            dockerfile=recipe.dockerfile,
+            project=recipe.project,
+            title=_escaped(recipe.title),
+            python_image=recipe.python_image,
+            uv_image=recipe.uv_image,
+            extras=recipe.extras,
+            groups=recipe.groups,
+            build_packages=recipe.build_packages,
+            runtime_packages=recipe.runtime_packages,
+            byte_compile=recipe.byte_compile,
+            python_path=_python_path(recipe),
+            copy_instructions=[_copy(path) for path in _copied(recipe)],
+            members=[shlex.quote(one) for one in recipe.local.members] if wheel else [],
+            local_packages=[shlex.quote(path) for path in recipe.local.packages],
+            git_sources=recipe.local.git,
+            ca_in_image=recipe.ca_in_image,
+            slim=slim,
+            ports=recipe.ports,
+            user=recipe.user,
+            command=json.dumps(list(recipe.command), ensure_ascii=False) if recipe.command else "",
+            health_check=(
+                json.dumps(list(recipe.health_check), ensure_ascii=False)
+                if recipe.health_check
+                else ""
+            ),
+            **render_regions(plan, slim),
+        )
     )
     return _stamp(body, _digest(body))
 
@@ -283,45 +260,29 @@ def accept(on_disk: str, rendered: str) -> str:
     return _stamp(body, _digest(_split(rendered)[0]))
 
 
-def read_plan(text: str, where: str = "docker/Dockerfile") -> LayerPlan | None:
-    """Read the layer plan that a Dockerfile keeps in its assignment region.
+def edited(on_disk: str, recipe: Recipe, plan: LayerPlan) -> tuple[str, ...]:
+    """Name the marked regions that are not as ``recipe`` and the file's own plan render them."""
+    return edited_regions(on_disk, plan, _slim(recipe))
 
-    Returns None where the file has no such region (somebody wrote it by other means). Raises
-    :class:`DockerfileError` naming the line where the region is malformed.
+
+def keep_plan(on_disk: str, recipe: Recipe, plan: LayerPlan) -> str:
+    """Return the file with another plan in its marked regions, and every other line as it was.
+
+    The file's state stays what it was too: the mark is made anew for a file that was untouched, or
+    edited beside the same settings.
     """
-    packages: dict[int, list[str]] = {}
-    last: int | None = None
-    inside = heredoc = False
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.startswith("# dockyard: begin assignment"):
-            inside = True
-        elif line.startswith("# dockyard: end assignment"):
-            break
-        elif inside and line.startswith("COPY <<"):
-            heredoc = True
-        elif inside and heredoc and line == "ASSIGNMENT":
-            heredoc = False
-        elif heredoc and line.strip():
-            match = re.fullmatch(r"(\d+) (\*|[a-z0-9-]+)", line.strip())
-            if not match or int(match[1]) < 1:
-                raise DockerfileError(
-                    f"“{line.strip()}” is no layer assignment (a layer's number and a package)",
-                    where=f"{where}, line {number}",
-                    hint="mend the line, or run `invoke init --replace` to render the file again",
-                )
-            if match[2] == "*":
-                last = int(match[1])
-            else:
-                packages.setdefault(int(match[1]), []).append(match[2])
-    if not inside:
-        return None
-    if last is None or max(packages, default=0) >= last:
-        raise DockerfileError(
-            "the layer assignment names no last layer (“N *”, N greater than all others)",
-            where=where,
-            hint="add the line, or run `invoke init --replace` to render the file again",
-        )
-    return LayerPlan(tuple(Layer(tuple(packages.get(number, ()))) for number in range(1, last + 1)))
+    before = read_plan(on_disk)
+    text = rewrite_regions(on_disk, plan, _slim(recipe))
+    body, mark = _split(on_disk)
+    if before is None or mark is None:
+        return text
+    if mark == _digest(body):
+        digest = _digest(_split(text)[0])
+    elif mark == _split(render(recipe, before))[1]:
+        digest = _digest(_split(render(recipe, plan))[0])
+    else:
+        return text
+    return text.replace(f"{_MARK}{mark}", f"{_MARK}{digest}", 1)
 
 
 def template_digest() -> str:

@@ -185,7 +185,8 @@ def test_no_region_is_no_plan() -> None:
         ("1 numpy", "one numpy", "no layer assignment"),
         ("1 numpy", "0 numpy", "no layer assignment"),
         ("3 *\n", "", "no last layer"),
-        ("3 *", "2 *", "no last layer"),
+        ("3 *", "1 *", "no last layer"),
+        ("2 scipy", "1 numpy", "second time"),
     ],
 )
 def test_a_malformed_region_is_named(old: str, new: str, message: str) -> None:

@@ -179,6 +179,7 @@ def _gather(
     notes: list[str] = []
     facts = Facts(settings, environment, asked=asked, note=notes.append)
     sources: dict[str, Callable[[], tuple[Proposal, ...]]] = {
+        "layers": facts.layers,
         "context": facts.context,
         "order": facts.order,
         "install": facts.install,

@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dockyard.dockerfile import DockerfileState, dockerfile_state, read_plan, recipe, render
+from dockyard.dockerfile import (
+    DockerfileState,
+    Recipe,
+    dockerfile_state,
+    read_plan,
+    recipe,
+    render,
+)
 from dockyard.dockerfile_syntax import Stage, parse_dockerfile
 from dockyard.engine import EngineFacts, engine_facts
 from dockyard.layers import LayerPlan, plan_by_size
@@ -96,12 +103,15 @@ class Facts:
         return read_plan(self._dockerfile, self._settings.dockerfile)
 
     @cached_property
+    def _recipe(self) -> Recipe:
+        settings = self._settings
+        return recipe(settings, settings.image or self.project.name, self._local)
+
+    @cached_property
     def edited(self) -> bool:
         """Whether the Dockerfile is the user's own, which no setting changes."""
-        settings = self._settings
-        what = recipe(settings, settings.image or self.project.name, self._local)
-        plan = self.plan or plan_by_size(self.project.packages, settings.layers)
-        verdict = dockerfile_state(self._dockerfile, render(what, plan))
+        plan = self.plan or plan_by_size(self.project.packages, self._settings.layers)
+        verdict = dockerfile_state(self._dockerfile, render(self._recipe, plan))
         return verdict in (DockerfileState.EDITED, DockerfileState.DIVERGED)
 
     @cached_property
@@ -109,6 +119,37 @@ class Facts:
         return engine_facts(self._state, self._environment)
 
     # -------------------- files
+
+    def layers(self) -> tuple[Proposal, ...]:
+        """Compare the Dockerfile's layer plan with what would be planned now."""
+        from dockyard.dockerfile import edited, keep_plan
+        from dockyard.history import lock_history
+        from dockyard.optimize_layers import propose_layers
+        from dockyard.preparation import target_of
+
+        settings = self._settings
+        kept = self.plan
+        if kept is None:
+            self._note(f"layers: {settings.dockerfile} keeps no layer plan")
+            return ()
+        history = lock_history(
+            settings.root / settings.project,
+            extras=settings.extras,
+            groups=settings.groups,
+            target=target_of(settings),
+            memory=settings.root,
+        )
+        for one in history.notes:
+            self._note(f"layers: {one}")
+        return propose_layers(
+            settings.dockerfile,
+            kept,
+            self.project.packages,
+            history,
+            settings.layers,
+            rewritten=lambda plan: keep_plan(self._dockerfile, self._recipe, plan),
+            edited=edited(self._dockerfile, self._recipe, kept),
+        )
 
     def context(self) -> tuple[Proposal, ...]:
         """Compare the context with what the settings and the Dockerfile read of it."""

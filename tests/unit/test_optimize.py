@@ -13,6 +13,10 @@ from dockyard.builder_plan import Action, BuilderChange
 from dockyard.buildkitd_config import GarbageRule, garbage_rules
 from dockyard.context import ContextEntry, ContextListing, Suggestion, suggest
 from dockyard.dockerfile_syntax import parse_dockerfile
+from dockyard.layer_parameters import FREE_LAYERS
+from dockyard.layers import Layer, LayerPlan, plan
+from dockyard.lock import Package, PackageSource
+from dockyard.lock_versions import History
 from dockyard.mirrors import Measurement
 from dockyard.optimization import Optimization
 from dockyard.optimize import (
@@ -38,6 +42,7 @@ from dockyard.optimize_files import (
     propose_install,
     propose_order,
 )
+from dockyard.optimize_layers import propose_layers
 from dockyard.optimize_mirrors import propose_a_mirror, propose_mirrors
 from dockyard.optimize_settings import (
     BuilderFacts,
@@ -343,6 +348,60 @@ def test_a_well_known_mirror_where_the_index_is_slow() -> None:
     assert one.gain_seconds is None
     assert propose_a_mirror(FAST, {"tuna": SLOW}, 10**8, 10) == ()
     assert propose_a_mirror(SLOW, {"tuna": DEAD}, 10**8, 10) == ()
+
+
+# -------------------- layers
+
+
+def package(name: str, size: int) -> Package:
+    source = PackageSource("registry", "https://pypi.org/simple")
+    return Package(name, "1.0", source, size, f"{name}-1.0", has_wheel=True, hashed=True)
+
+
+SIZES = (9 * 10**7, 10**7, 10**6, 10**4)
+PACKAGES = [package(name, size) for name, size in zip("abcd", SIZES, strict=True)]
+
+
+def layers(kept: LayerPlan, **options: Any) -> tuple[Proposal, ...]:
+    def rewritten(found: LayerPlan) -> str:
+        return "; ".join(" ".join(layer.packages) for layer in found.layers)
+
+    return propose_layers(
+        "Dockerfile", kept, PACKAGES, History(), 8, rewritten=rewritten, **options
+    )
+
+
+def test_one_layer_of_everything_is_divided() -> None:
+    (one,) = layers(LayerPlan((Layer(()),)), parameters=FREE_LAYERS)
+    assert one.gain_bytes is not None
+    assert 0 < one.gain_bytes < 10**8
+    assert isinstance(one.change, WriteFile)
+    divided = [frozenset(layer.split()) for layer in one.change.text.split("; ")]
+    assert frozenset[str]().union(*divided) == set("abcd")
+    assert len(divided) > 1
+
+
+def test_the_best_plan_is_left_alone() -> None:
+    best = plan(PACKAGES, History(), 8)
+    assert layers(best) == ()
+
+
+def test_what_no_layer_names_is_given_one() -> None:
+    best = plan(PACKAGES, History(), 8, FREE_LAYERS)
+    without = LayerPlan(
+        tuple(Layer(tuple(n for n in one.packages if n != "a")) for one in best.layers)
+    )
+    (one,) = layers(without, parameters=FREE_LAYERS)
+    assert isinstance(one.change, WriteFile)
+    assert "a" in one.change.text.split("; ")
+    after = LayerPlan(tuple(Layer(tuple(t.split())) for t in one.change.text.split("; ")))
+    assert layers(after, parameters=FREE_LAYERS) == ()
+
+
+def test_an_edited_region_is_kept() -> None:
+    (one,) = layers(LayerPlan((Layer(()),)), parameters=FREE_LAYERS, edited=("copies",))
+    assert one.safe is Safety.BY_HAND
+    assert "copies" in str(one.change)
 
 
 # -------------------- weight

@@ -192,15 +192,16 @@ def _gather(
     if "weight" in topics:
         facts.begin_weight()
     found: list[Proposal] = []
+    failed: dict[str, list[str]] = {}
     for topic, source in sources.items():
         if topic not in topics:
             continue
         try:
             found += source()
         except (DockyardError, OSError, ValueError) as error:
-            first = error.problems[0].message if isinstance(error, DockyardError) else str(error)
-            notes.append(f"{topic}: not looked at: {first}")
+            failed.setdefault(_reason(error), []).append(topic)
     facts.close()
+    notes += [f"not looked at: {', '.join(names)}: {why}" for why, names in failed.items()]
     settled = [_reachable(settings, one) for one in found]
     proposals = ranked(settled)
     texts = _texts(settings.root, proposals)
@@ -220,6 +221,18 @@ def _gather(
         )
         after = edited(texts, [one.change for one in applicable(proposals, asked)])
     return Optimization(proposals, differences(texts, after), tuple(notes), tuple(asked))
+
+
+def _reason(error: Exception) -> str:
+    """Say in one line why a topic could not be looked at, and what to do about it."""
+    if isinstance(error, DockyardError):
+        first = error.problems[0]
+        return f"{first.message}" + (f" ({first.hint})" if first.hint else "")
+    if isinstance(error, OSError):
+        if error.filename == "docker":
+            return "the docker command is not installed"
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return str(error)
 
 
 def setting_line(change: SetSetting) -> str:

@@ -97,6 +97,7 @@ class Weighing:
         self._tag = tag
         self._state = state
         self._known: str | None = None
+        self._problem: DockyardError | OSError | None = None
         self._running: Running | None = None
         self._name = f"dockyard-optimize-{secrets.token_hex(6)}"
 
@@ -106,7 +107,8 @@ class Weighing:
 
         try:
             image = inspect_images((self._tag,)).get(self._tag)
-        except (DockyardError, OSError):
+        except (DockyardError, OSError) as error:
+            self._problem = error
             return
         if image is None:
             return
@@ -119,9 +121,14 @@ class Weighing:
         self._running = process.start(["docker", "run", *once, *start])
 
     def finish(self) -> ImageWeight:
-        """Read what the container listed; raises ValueError where it could not."""
+        """Read what the container listed; raises ValueError where it could not.
+
+        DockyardError and OSError where the engine could not be asked.
+        """
         from dockyard.optimize_weight import parse_weight
 
+        if self._problem:
+            raise self._problem
         if self._known is None:
             raise ValueError(f"{self._tag} is not in the engine; `invoke build` makes it")
         if self._running is None:

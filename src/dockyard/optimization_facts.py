@@ -18,6 +18,7 @@ from dockyard.dockerfile import (
 )
 from dockyard.dockerfile_syntax import Stage, parse_dockerfile
 from dockyard.engine import EngineFacts, engine_facts
+from dockyard.errors import DockerfileError
 from dockyard.layers import LayerPlan, plan_by_size
 from dockyard.local_packages import LocalPackages, find_local_packages
 from dockyard.optimize import Proposal
@@ -91,6 +92,8 @@ class Facts:
     @cached_property
     def _dockerfile(self) -> str:
         path = self._settings.root / self._settings.dockerfile
+        if not path.is_file():
+            raise DockerfileError("there is no Dockerfile", hint="`invoke init` writes one")
         return path.read_bytes().decode(errors="replace")
 
     @cached_property

@@ -13,6 +13,7 @@ from support.base import ensure_base_image, ensure_uv_image
 from support.builders import throwaway_builder
 from support.engine import Cleanup, docker, require_engine
 from support.index import PackageIndex
+from support.mixed import MixedProject, git_server
 from support.registry import Registry
 
 HERE = Path(__file__).parent
@@ -73,6 +74,20 @@ def registry(registry_server: Registry) -> Iterator[Registry]:
 
 
 @pytest.fixture(scope="session")
+def images_in_registry(base_images: BaseImages, registry_server: Registry) -> Iterator[BaseImages]:
+    """The base images where a builder that starts empty finds them."""
+    with Cleanup() as made:
+        references = []
+        for role, reference in base_images._asdict().items():
+            tag = reference.rpartition(":")[2]
+            target = made.name("image", f"{registry_server.host}/base/{role}:{tag}")
+            docker("tag", reference, target)
+            docker("push", "--quiet", target)
+            references.append(target)
+        yield BaseImages(*references)
+
+
+@pytest.fixture(scope="session")
 def package_index_server() -> Iterator[PackageIndex]:
     with PackageIndex() as server:
         yield server
@@ -99,5 +114,35 @@ def builder_factory(engine: str) -> Iterator[Callable[..., str]]:
 
         def make(*arguments: Any, **options: Any) -> str:
             return stack.enter_context(throwaway_builder(*arguments, **options))
+
+        yield make
+
+
+@pytest.fixture
+def mixed(
+    tmp_path: Path, package_index: PackageIndex, base_images: Any, cleanup: Cleanup
+) -> Iterator[Callable[..., MixedProject]]:
+    """Make the project; keyword arguments are its ``[tool.dockyard]``."""
+    repositories = tmp_path / "served/repositories"
+    repositories.mkdir(parents=True)
+    (repositories.parent / "work").mkdir()
+    with PackageIndex() as second, git_server(repositories) as git_url:
+
+        def make(**settings: str) -> MixedProject:
+            made = MixedProject(
+                tmp_path / "project",
+                index=package_index,
+                second=second,
+                git_url=git_url,
+                repositories=repositories,
+                python_image=base_images.python,
+                uv_image=base_images.uv,
+                settings=settings,
+            )
+            made.environment["DOCKYARD_BUILDER"] = "default"
+            cleanup.name("image", f"{made.name}:latest")
+            package_index.reset()
+            second.reset()
+            return made
 
         yield make

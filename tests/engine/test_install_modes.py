@@ -3,49 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from support.engine import Cleanup, docker, random_name
 from support.index import PackageIndex
-from support.mixed import MixedProject, git_server
+from support.mixed import MixedProject
 from support.service import Service, ran_steps
 from support.wheels import write_wheel
 
 Make = Callable[..., MixedProject]
-
-
-@pytest.fixture
-def mixed(
-    tmp_path: Path, package_index: PackageIndex, base_images: Any, cleanup: Cleanup
-) -> Iterator[Make]:
-    """Make the project; keyword arguments are its ``[tool.dockyard]``."""
-    repositories = tmp_path / "served/repositories"
-    repositories.mkdir(parents=True)
-    (repositories.parent / "work").mkdir()
-    with PackageIndex() as second, git_server(repositories) as git_url:
-
-        def make(**settings: str) -> MixedProject:
-            made = MixedProject(
-                tmp_path / "project",
-                index=package_index,
-                second=second,
-                git_url=git_url,
-                repositories=repositories,
-                python_image=base_images.python,
-                uv_image=base_images.uv,
-                settings=settings,
-            )
-            made.environment["DOCKYARD_BUILDER"] = "default"
-            cleanup.name("image", f"{made.name}:latest")
-            package_index.reset()
-            second.reset()
-            return made
-
-        yield make
 
 
 def imported(project: MixedProject) -> dict[str, str]:

@@ -1,0 +1,244 @@
+"""The scripts that the Dockerfile carries: which index, which layer, what is left out."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+TEMPLATES = Path(__file__).parents[2] / "src/dockyard/templates"
+PYPI = "https://pypi.org/simple"
+COMPANY = "https://packages.example/simple"
+
+
+def script(name: str) -> ModuleType:
+    """Load a script as a module, without writing bytecode beside it."""
+    loader = SourceFileLoader(name.replace("-", "_"), str(TEMPLATES / name))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec
+    module = importlib.util.module_from_spec(spec)
+    exec(compile((TEMPLATES / name).read_text(), name, "exec"), module.__dict__)
+    return module
+
+
+install = script("install-layer")
+finish = script("finish-layer")
+split = script("split-lock")
+
+
+@pytest.mark.parametrize(
+    ("environment", "index", "pinned", "expected"),
+    [
+        ({}, PYPI, False, [("default", PYPI)]),
+        ({"UV_DEFAULT_INDEX": COMPANY}, PYPI, False, [("default", COMPANY)]),
+        ({}, f"company={COMPANY}", False, [("default", f"company={COMPANY}")]),
+        (
+            {"DOCKYARD_UV_MIRRORS": "https://a/simple https://b/simple/", "UV_DEFAULT_INDEX": PYPI},
+            PYPI,
+            False,
+            [
+                ("mirror", "https://a/simple"),
+                ("mirror", "https://b/simple"),
+                ("default", PYPI),
+            ],
+        ),
+        (
+            {"DOCKYARD_UV_MIRRORS": "https://a/simple second=https://c/simple"},
+            f"second={COMPANY}",
+            True,
+            [("mirror", "https://c/simple"), ("index", f"second={COMPANY}")],
+        ),
+        (
+            {"DOCKYARD_UV_MIRRORS": f"https://a/simple {COMPANY}=https://c/simple"},
+            COMPANY,
+            True,
+            [("mirror", "https://c/simple"), ("index", COMPANY)],
+        ),
+        (
+            {"UV_DEFAULT_INDEX": COMPANY, "DOCKYARD_UV_MIRRORS": "https://a/simple"},
+            f"pypi={PYPI}",
+            True,
+            [("mirror", "https://a/simple"), ("index", f"pypi={PYPI}")],
+        ),
+        (
+            {"UV_INDEX": "second=https://d/simple other=https://e/simple"},
+            f"second={COMPANY}",
+            True,
+            [("index", "second=https://d/simple"), ("index", f"second={COMPANY}")],
+        ),
+        (
+            {"UV_DEFAULT_INDEX": "https://d/simple"},
+            f"second={COMPANY}",
+            True,
+            [("index", f"second={COMPANY}")],
+        ),
+    ],
+)
+def test_mirrors_come_before_the_index_that_they_mirror(
+    environment: dict[str, str], index: str, pinned: bool, expected: list[tuple[str, str]]
+) -> None:
+    assert install.candidates(environment, index, pinned) == expected
+
+
+def test_credentials_are_not_in_what_is_told() -> None:
+    told = install.without_credentials("https://me:secret@a.example/simple and https://tok@b/x")
+    assert told == "https://a.example/simple and https://b/x"
+
+
+def lock(*packages: tuple[str, str, str]) -> dict[str, Any]:
+    return {
+        "package": [
+            {"name": name, "version": version, "source": {"registry": url}}
+            for name, version, url in packages
+        ]
+    }
+
+
+def project(*indexes: dict[str, Any]) -> dict[str, Any]:
+    return {"tool": {"uv": {"index": list(indexes)}}}
+
+
+LINES = [
+    "one==1.0 --hash=sha256:00",
+    "two==2.0 ; sys_platform == 'linux'     --hash=sha256:01     --hash=sha256:02",
+    "far @ git+https://git.example/far.git@0123",
+    "link @ https://files.example/link-1.0-py3-none-any.whl --hash=sha256:03",
+    "-e ./packages/core",
+    "./vendor/folder",
+]
+LAYERS = {"one": "1", "*": "2"}
+
+
+def test_packages_go_to_their_layer_and_the_file_of_their_index() -> None:
+    found = split.deal(
+        LINES,
+        LAYERS,
+        lock(("one", "1.0", PYPI), ("two", "2.0", COMPANY)),
+        project({"name": "second", "url": f"{COMPANY}/", "explicit": True}),
+    )
+    assert found == {
+        ("1", "default.txt"): [LINES[0]],
+        ("2", "index-second.txt"): [
+            f"# second={COMPANY}",
+            "two==2.0 ; sys_platform == 'linux' --hash=sha256:01 --hash=sha256:02",
+        ],
+        ("2", "direct.txt"): [LINES[2]],
+        ("2", "default.txt"): [LINES[3]],
+    }
+
+
+@pytest.mark.parametrize(
+    ("registry", "declared"),
+    [
+        (PYPI, ()),
+        ("https://mirror.example/simple", ()),
+        (COMPANY, ({"name": "company", "url": COMPANY, "default": True},)),
+        ("https://mirror.example/simple", ({"name": "company", "url": COMPANY, "default": True},)),
+    ],
+    ids=["PyPI", "a mirror when locking", "a default of its own", "a mirror of that"],
+)
+def test_what_stood_in_for_the_default_index_is_no_place_of_its_own(
+    registry: str, declared: tuple[dict[str, Any], ...]
+) -> None:
+    found = split.deal(LINES[:1], LAYERS, lock(("one", "1.0", registry)), project(*declared))
+    header = [f"# company={COMPANY}"] if declared else []
+    assert found == {("1", "default.txt"): [*header, LINES[0]]}
+
+
+def test_an_index_that_only_the_lock_knows_keeps_its_place() -> None:
+    packages = lock(("one", "1.0", PYPI), ("two", "2.0", COMPANY))
+    found = split.deal(LINES[:2], LAYERS, packages, {})
+    assert found["2", "index-packages-example-simple.txt"][0] == f"# {COMPANY}"
+
+
+def test_pypi_as_a_named_explicit_index_keeps_its_place() -> None:
+    declared = project({"name": "upstream", "url": PYPI, "explicit": True})
+    packages = lock(("one", "1.0", PYPI), ("two", "2.0", COMPANY))
+    found = split.deal(LINES[:2], LAYERS, packages, declared)
+    assert found["1", "index-upstream.txt"][0] == f"# upstream={PYPI}"
+    assert found["2", "default.txt"] == [
+        "two==2.0 ; sys_platform == 'linux' --hash=sha256:01 --hash=sha256:02"
+    ]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A site-packages folder with test folders of every kind."""
+    found = tmp_path / "layer/opt/venv/lib/python3.13/site-packages"
+    files = {
+        "plain/__init__.py": "",
+        "plain/tests/__init__.py": "",
+        "plain/tests/test_it.py": "import plain.tests.helper",
+        "plain/tests/data/deep/one.txt": "",
+        "plain/tests/data/two.txt": "",
+        "plain/testing/__init__.py": "",
+        "plain/data/tests/kept.txt": "in no package",
+        "absolute/__init__.py": "from absolute.tests.shared import X",
+        "absolute/tests/shared.py": "X = 1",
+        "relative/__init__.py": "",
+        "relative/use.py": "from .tests import shared",
+        "relative/tests/shared.py": "",
+        "named/__init__.py": "FOLDER = 'tests'",
+        "named/tests/data.txt": "",
+        "dynamic/__init__.py": "__import__('dynamic.tests.plugin')",
+        "dynamic/tests/plugin.py": "",
+        "plain/_core.h": "",
+        "plain/libplain.a": "!<arch>",
+        "torch/include/torch.h": "",
+        "plain/__pycache__/x.cpython-313.pyc": "",
+        "plain-1.0.dist-info/RECORD": (
+            "plain/__init__.py,,\nplain/tests/__init__.py,,\nplain/tests/test_it.py,,\n"
+            'plain/libplain.a,,\n"plain/a,b.h",,\nplain-1.0.dist-info/RECORD,,\n'
+        ),
+    }
+    for name, text in files.items():
+        path = found / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return found
+
+
+def names(site: Path, found: list[Path]) -> set[str]:
+    return {str(path.relative_to(site)) for path in found}
+
+
+def test_only_test_folders_that_nothing_refers_to_are_left_out(site: Path) -> None:
+    assert names(site, finish.tests(site)) == {
+        "plain/tests/__init__.py",
+        "plain/tests/data/deep/one.txt",
+        "plain/tests/data/two.txt",
+        "plain/tests/test_it.py",
+    }
+
+
+def test_headers_of_what_compiles_at_run_time_are_kept(site: Path) -> None:
+    assert names(site, finish.headers(site)) == {"plain/_core.h"}
+    assert names(site, finish.static_libraries(site)) == {"plain/libplain.a"}
+    assert names(site, finish.bytecode(site)) == {"plain/__pycache__/x.cpython-313.pyc"}
+
+
+def test_what_is_left_out_is_told_and_no_longer_listed(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dockyard.layer_reports import LeftOut, parse_report
+
+    layer = site.parents[4]
+    finish.main(str(layer), "tests", "static-libraries", "bytecode")
+    reports = parse_report(capsys.readouterr().out)
+    assert reports[:2] == (
+        LeftOut(str(layer), "tests", 4, len("import plain.tests.helper")),
+        LeftOut(str(layer), "static-libraries", 1, len("!<arch>")),
+    )
+    assert not (site / "plain/tests").exists()
+    assert not (site / "plain/__pycache__").exists()
+    assert (site / "plain/testing").is_dir()
+    assert (site / "plain-1.0.dist-info/RECORD").read_text() == (
+        'plain/__init__.py,,\n"plain/a,b.h",,\nplain-1.0.dist-info/RECORD,,\n'
+    )
+    times = {os.lstat(path).st_mtime for path in [layer, *layer.rglob("*")]}
+    assert times == {finish.DATE}

@@ -196,9 +196,10 @@ def _follow(
     except KeyboardInterrupt:
         interrupted = True
         status = child.stop()
-    trace = reader.trace()
-    if display is not None:
-        display.end(trace, failed=interrupted or status != 0)
+    finally:
+        trace = reader.trace()
+        if display is not None:  # whatever happened, the terminal is given back
+            display.end(trace, failed=interrupted or status != 0)
     return trace, status, interrupted
 
 

@@ -1,8 +1,8 @@
 """Settings and a layer plan, as the Dockerfile's text; and back, the plan that a Dockerfile keeps.
 
 The file is the user's once it is written. Its second line carries the digest of the text that
-Dockyard rendered, so that an untouched file (which may be rendered again) and an edited one (which
-may not) are told apart without any other state.
+Dockyard rendered (all but the layer plan), so that an untouched file (which may be rendered again)
+and an edited one (which may not) are told apart without any other state.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from dockyard.dockerfile_regions import (
     render_regions,
     rewrite_regions,
     templates,
+    without_plan,
 )
 from dockyard.local_packages import NO_LOCAL_PACKAGES, LocalPackages
 
@@ -207,7 +208,8 @@ def render(recipe: Recipe, plan: LayerPlan) -> str:
 
 
 def _digest(body: str) -> str:
-    return "sha256:" + hashlib.sha256(body.encode()).hexdigest()
+    """Digest all but the layer plan: that changes with every lock, in edited files too."""
+    return "sha256:" + hashlib.sha256(without_plan(body).encode()).hexdigest()
 
 
 def _stamp(body: str, digest: str) -> str:
@@ -266,23 +268,8 @@ def edited(on_disk: str, recipe: Recipe, plan: LayerPlan) -> tuple[str, ...]:
 
 
 def keep_plan(on_disk: str, recipe: Recipe, plan: LayerPlan) -> str:
-    """Return the file with another plan in its marked regions, and every other line as it was.
-
-    The file's state stays what it was too: the mark is made anew for a file that was untouched, or
-    edited beside the same settings.
-    """
-    before = read_plan(on_disk)
-    text = rewrite_regions(on_disk, plan, _slim(recipe))
-    body, mark = _split(on_disk)
-    if before is None or mark is None:
-        return text
-    if mark == _digest(body):
-        digest = _digest(_split(text)[0])
-    elif mark == _split(render(recipe, before))[1]:
-        digest = _digest(_split(render(recipe, plan))[0])
-    else:
-        return text
-    return text.replace(f"{_MARK}{mark}", f"{_MARK}{digest}", 1)
+    """Return the file with another plan in its marked regions, and every other line as it was."""
+    return rewrite_regions(on_disk, plan, _slim(recipe))
 
 
 def template_digest() -> str:

@@ -8,6 +8,7 @@ end NAME`` closes it. All other lines of the file, and these two, are never touc
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dockyard.errors import DockerfileError
@@ -24,12 +25,14 @@ __all__ = [
     "render_regions",
     "rewrite_regions",
     "templates",
+    "without_plan",
 ]
 
 REGIONS = ("assignment", "dependencies", "copies")
 
 _BEGIN = re.compile(r"# dockyard: begin ([a-z]+)")
 _END = re.compile(r"# dockyard: end ([a-z]+)")
+_FIRST = re.compile(r"(dependencies-|/plan/)1\b")
 
 
 def templates() -> jinja2.Environment:
@@ -112,12 +115,37 @@ def rewrite_regions(text: str, plan: LayerPlan, slim: str) -> str:
 
     Lines of the regions end as their first line did. Regions that the file lacks are left out.
     """
+    return _replaced(text, render_regions(plan, slim))
+
+
+def _replaced(text: str, regions: Mapping[str, str]) -> str:
     lines = text.split("\n")
-    rendered = render_regions(plan, slim)
     for name, (start, end) in sorted(_spans(lines).items(), key=lambda one: -one[1][0]):
         ending = "\r" if lines[start - 1].endswith("\r") else ""
-        lines[start:end] = [line + ending for line in rendered[name].split("\n")]
+        lines[start:end] = [line + ending for line in regions[name].split("\n")]
     return "\n".join(lines)
+
+
+def without_plan(text: str) -> str:
+    """Return a Dockerfile as it would be with one layer, so that files of all plans are equal.
+
+    It is returned as it is if its regions disagree with each other: somebody edited them.
+    """
+    try:
+        plan = read_plan(text)
+    except DockerfileError:
+        return text
+    found = read_regions(text)
+    if plan is None or found.keys() != set(REGIONS):
+        return text
+    first = found["dependencies"].partition("\n\nFROM ")[0]
+    stages = (_FIRST.sub(rf"\g<1>{number}", first) for number in range(1, len(plan.layers) + 1))
+    expected = (_assignment(plan), "\n\n".join(stages), _copies(plan))
+    if tuple(found[name] for name in REGIONS) != expected:
+        return text
+    alone = LayerPlan((Layer(()),))
+    regions = (_assignment(alone), first, _copies(alone))
+    return _replaced(text, dict(zip(REGIONS, regions, strict=True)))
 
 
 def read_plan(text: str, where: str = "docker/Dockerfile") -> LayerPlan | None:

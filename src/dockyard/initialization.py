@@ -18,15 +18,16 @@ from dockyard.dockerfile import (
     render,
     render_dockerignore,
 )
+from dockyard.dockerfile_upkeep import NO_PLAN, past_locks
 from dockyard.env_example import render_env_example
 from dockyard.errors import DockerfileError, DockyardError
-from dockyard.layers import plan_by_size
+from dockyard.known_project import project_facts, target_of
 from dockyard.local_packages import find_local_packages
-from dockyard.preparation import project_facts
 from dockyard.project import check_copy_paths
 from dockyard.state import write_atomically
 
 if TYPE_CHECKING:
+    from dockyard.layers import LayerPlan
     from dockyard.local_packages import LocalPackages
     from dockyard.project import ProjectFacts
     from dockyard.settings import Settings
@@ -95,13 +96,28 @@ def _local_packages(settings: Settings, facts: ProjectFacts) -> LocalPackages:
     )
 
 
+def _new_plan(settings: Settings, facts: ProjectFacts) -> LayerPlan:
+    from dockyard.layer_keeping import new_plan
+
+    history = past_locks(settings, target_of(settings), remember=False)
+    return new_plan(facts.packages, history, settings.layers)
+
+
 def _dockerfile_change(settings: Settings, side: Side, facts: ProjectFacts) -> FileChange:
     path = settings.root / settings.dockerfile
     before = _read(path)
-    plan = read_plan(before, settings.dockerfile) if before and side is not Side.RENDERED else None
+    try:
+        plan = read_plan(before, settings.dockerfile) if before else None
+    except DockerfileError:
+        if side is not Side.RENDERED:
+            raise
+        plan = None
+    if plan is None:
+        # One that keeps no plan is compared with none; a rendered one gets a new plan.
+        keeps_none = before is not None and side is not Side.RENDERED
+        plan = NO_PLAN if keeps_none else _new_plan(settings, facts)
     rendered = render(
-        recipe(settings, settings.image or facts.name, _local_packages(settings, facts)),
-        plan or plan_by_size(facts.packages, settings.layers),
+        recipe(settings, settings.image or facts.name, _local_packages(settings, facts)), plan
     )
     state = dockerfile_state(before, rendered)
     if before is None:

@@ -55,6 +55,9 @@ def service(
         settings={"command": '["python", "-c", "import os; print(os.getuid())"]'},
     )
     cleanup.repository(name)
+    # Packages of this size share one layer by themselves.
+    small = sorted((packages["small"], packages["tiny"]))
+    made.assign([packages["large"]], [packages["middle"]], small)
     package_index.reset()
     return made
 
@@ -188,7 +191,7 @@ def test_large_package_change_leaves_the_others(
     ]
 
 
-def test_added_package_goes_to_the_last_layer(
+def test_added_package_gets_a_place_in_the_plan(
     service: Service, packages: dict[str, str], package_index: PackageIndex, tmp_path: Path
 ) -> None:
     service.build()
@@ -196,7 +199,10 @@ def test_added_package_goes_to_the_last_layer(
     package_index.add(make_wheel(tmp_path, added, "1.0", size=MIDDLE, seed=9))
     service.lock(dict.fromkeys((*packages.values(), added), "==1.0"))
     record = service.build()
-    assert added in record["layers"][5]["packages"]
+    (layer,) = (one for one in record["layers"] if added in one["packages"])
+    number = layer["holds"].removeprefix("dependencies-")
+    assert f"\n{number} {added}\n" in service.dockerfile.read_text()
+    assert f"new: {added} 1.0 → layer {number}" in " ".join(record["notes"])
     docker(
         "run", "--rm", f"{service.name}:latest", "python", "-c", f"import {added.replace('-', '_')}"
     )

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dockyard.dockerfile_regions import rewrite_regions
+from dockyard.layers import Layer, LayerPlan
 from support.wheels import make_project
 
 __all__ = ["Ran", "Service", "counted", "ran_steps"]
@@ -86,6 +88,17 @@ class Service:
         )
         with path.open("a") as file:
             file.write(own[1] + own[2])
+
+    @property
+    def dockerfile(self) -> Path:
+        """The Dockerfile that ``invoke init`` wrote."""
+        return self.root / "docker/Dockerfile"
+
+    def assign(self, *layers: Sequence[str]) -> None:
+        """Have the Dockerfile keep this plan, whatever the planner would make of the packages."""
+        plan = LayerPlan(tuple(Layer(tuple(names)) for names in layers))
+        self.dockerfile.write_text(rewrite_regions(self.dockerfile.read_text(), plan, ""))
+        self.commit()
 
     def git(self, *arguments: str) -> None:
         """Run git in the repository."""

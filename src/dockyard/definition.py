@@ -170,6 +170,7 @@ def define(
     no_cache: bool = False,
     cache_from: tuple[str, ...] = (),
     cache_to: tuple[str, ...] = (),
+    authority_digest: str = "",
 ) -> BuildDefinition:
     """Put one build together.
 
@@ -185,6 +186,9 @@ def define(
         ("IMAGE_SOURCE", revision.source or ""),
         ("IMAGE_VERSION", version),
     ]
+    if settings.ca_in_image:
+        # A secret's content is in no cache key: this is what makes another file run the step.
+        arguments.append(("CA_DIGEST", authority_digest))
     secrets = []
     if settings.package_environment():
         secrets.append(BuildSecret(UV_ENVIRONMENT_SECRET, variable=UV_ENVIRONMENT_VARIABLE))

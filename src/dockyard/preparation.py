@@ -82,6 +82,22 @@ def _store_note(engine: EngineFacts) -> tuple[str, ...]:
     )
 
 
+def _authority_digest(settings: Settings) -> str:
+    """Digest the private authority that goes into the image, if one does."""
+    if not settings.ca_in_image or not settings.ca_file:
+        return ""
+    import hashlib
+
+    try:
+        return hashlib.sha256(settings.ca_file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise SettingsError(
+            f"the certificate file cannot be read: {error.strerror}",
+            where=f"DOCKYARD_CA_FILE, {settings.ca_file}",
+            hint="check the path; it is a PEM file",
+        ) from error
+
+
 def prepare(
     settings: Settings,
     options: BuildOptions,
@@ -147,6 +163,7 @@ def prepare(
         image=image,
         version=facts.known.version,
         revision=answer,
+        authority_digest=_authority_digest(settings),
         base_images={image.argument: image.resolved for image in base_images},
         builder=choice.name,
         output=output_for(

@@ -74,18 +74,23 @@ def _exporter(settings: Settings, folder: Path, epoch: int, *, plain: bool = Fal
 
 
 @contextlib.contextmanager
-def _builder(settings: Settings, environment: Mapping[str, str], state: State) -> Iterator[str]:
-    """Make a builder with an empty cache; it goes with its cache."""
+def _builders(
+    settings: Settings, environment: Mapping[str, str], state: State
+) -> Iterator[tuple[str, ...]]:
+    """Make two builders with an empty cache; they go with their caches."""
     from dockyard.builder_setup import ensure_builder
     from dockyard.engine import engine_facts
 
-    name = NAME_PREFIX + secrets.token_hex(4)
-    own = replace(settings, builder="auto", driver="docker-container", builder_name=name)
+    names = tuple(NAME_PREFIX + secrets.token_hex(4) for _ in range(2))
     try:
-        ensure_builder(own, environment, engine_facts(state, environment))
-        yield name
+        for name in names:
+            own = replace(settings, builder="auto", driver="docker-container", builder_name=name)
+            ensure_builder(own, environment, engine_facts(state, environment))
+        yield names
     finally:
-        process.run(("docker", "buildx", "rm", "--force", name), timeout=REMOVE_SECONDS)
+        ending = [process.start(("docker", "buildx", "rm", "--force", name)) for name in names]
+        for one in ending:
+            one.wait(REMOVE_SECONDS)
 
 
 def _held_images(images: Sequence[BaseImage], folder: Path) -> tuple[str, ...]:
@@ -164,7 +169,7 @@ def check_reproducible(settings: Settings, environment: Mapping[str, str]) -> Re
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dockyard-")))
         contexts = _held_images(prepared.base_images, folder)
-        names = [stack.enter_context(_builder(settings, environment, state)) for _ in range(2)]
+        names = stack.enter_context(_builders(settings, environment, state))
         layouts = [folder / "first", folder / "second"]
         definitions = [replace(prepared.definition, builder=name, tags=()) for name in names]
         seconds = [

@@ -37,8 +37,8 @@ def base_proposals(
         )
         if "@" not in reference and not reference.startswith(f"{LOCAL_REGISTRY}/")
     }
-    asking = {key: _ask_digest(reference) for key, reference in wanted.items()}
     held = inspect_images(tuple(wanted.values())) if wanted else {}
+    asking = {key: _ask_digest(reference) for key, reference in wanted.items()}
     pinned: list[PinnedBase] = []
     for key, reference in wanted.items():
         answered = asking[key].wait(ASK_SECONDS)

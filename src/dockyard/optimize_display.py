@@ -42,16 +42,21 @@ def optimization_lines(found: Optimization, width: int | None = None) -> list[st
     lines = list(_applied(found))
     proposals = found.proposals
     chosen = applicable(proposals, found.asked)
-    if not proposals:
+    if not chosen:
         lines.append("nothing to propose" + (" beyond that" if found.applied else ""))
-    else:
+    if proposals and not chosen:
+        lines += ["", "what could be better too, and is for you to decide:", ""]
+    if proposals:
         lines += _table(proposals, chosen)
         lines += ["", *_reasons(proposals, width)]
     if found.diff and not found.applied:
-        lines += ["", "what `invoke optimize --apply` would change:", "", found.diff]
-    if not chosen and proposals:
-        lines += ["", "nothing of this is applied by itself: the rest is for you to decide"]
-    elif chosen and not found.applied:
+        lines += [
+            "",
+            f"what `invoke optimize{_only(found.asked)} --apply` would change:",
+            "",
+            found.diff,
+        ]
+    if chosen and not found.applied:
         lines += ["", f"`invoke optimize{_only(found.asked)} --apply` does {_count(chosen)} of it"]
     if found.notes:
         lines += ["", *(f"note: {strip_control(note)}" for note in found.notes)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +106,18 @@ def test_an_edited_dockerfile_is_named_line_by_line_and_left_alone(service: Serv
     done = service.invoke("optimize", "--only", "wait")
     assert done.status == 3
     assert "the topics are layers, context" in done.stderr
+
+
+def test_mirrors_are_probed_and_put_in_order(service: Service, package_index: PackageIndex) -> None:
+    with socket.socket() as bound:
+        # Bound and not listening: nobody answers there, and nobody else can get the port.
+        bound.bind(("127.0.0.1", 0))
+        dead = f"http://127.0.0.1:{bound.getsockname()[1]}/simple"
+        alive = package_index.url.rstrip("/")
+        pyproject = service.root / "pyproject.toml"
+        pyproject.write_text(pyproject.read_text() + f'uv-mirrors = ["{dead}", "{alive}"]\n')
+        applied = proposed(service, "--apply", "--only", "mirrors")
+        assert f'uv-mirrors = ["{alive}", "{dead}"]' in pyproject.read_text()
+        assert applied["proposals"] == []
+        assert any(dead in note for note in applied["notes"])
+        assert proposed(service, "--only", "mirrors")["proposals"] == []

@@ -592,6 +592,13 @@ def test_a_proposal_is_shown_with_gain_reason_and_command() -> None:
     assert "`invoke optimize --apply` does 1 point of it" in shown
 
 
+def test_what_is_left_to_the_user_is_no_proposal() -> None:
+    shown = lines(proposals=(proposal(safe=Safety.BY_HAND), proposal(safe=Safety.ASKED)))
+    assert shown.startswith("nothing to propose\n")
+    assert "for you to decide" in shown
+    assert "--apply --only weight" in shown
+
+
 def test_what_was_applied_is_shown_with_its_backup() -> None:
     shown = lines(applied=(proposal(),), diff="+slim", backups=(".dockyard/backups/x",))
     assert "done: weight: leave tests out" in shown

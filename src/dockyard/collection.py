@@ -219,10 +219,29 @@ def context_task(context: Context, last: int = 20, json: bool = False) -> None:
         emit("\n".join(context_lines(found, last)))
 
 
+@task(
+    help={
+        "last": "how many changes of the lock to replay",
+        "json": "print as JSON on standard output",
+    },
+)
+@reported
+def layers(context: Context, last: int = 10, json: bool = False) -> None:
+    """Show the layer plan, what a change of the lock moves, and what past ones would have."""
+    from dockyard.display.tables import width_of
+    from dockyard.layers_report import gather, report_lines
+
+    found = gather(_settings(), last)
+    if json:
+        emit(json_format.dumps(found.as_json(), indent=1, ensure_ascii=False))
+    else:
+        emit("\n".join(report_lines(found, width_of(sys.stdout))))
+
+
 def namespace() -> Collection:
     """Make the collection of all tasks, which a ``tasks.py`` names ``ns``."""
     collection = Collection()
-    for one in (init, build, push, pull, info, settings, optimize):
+    for one in (init, build, push, pull, info, layers, settings, optimize):
         collection.add_task(one)
     collection.add_task(context_task, name="context")
     collection.add_collection(cache_namespace())

@@ -3,8 +3,9 @@
 A change of a lock has an intensity λ: a few change one package, some nearly all. Given λ, package i
 changes with probability 1 − exp(−λ hᵢ), where its rate hᵢ is 1 on average. With λ distributed as
 Gamma(shape k, mean μ), none of the packages of a layer changes with probability
-(1 + μ H / k)^−k, where H is the sum of their rates. What the last changes show of the layer itself
-is mixed in, so that packages that change together count once.
+(1 + μ H / k)^−k, where H is the sum of their rates; that one package at least changes is given.
+What the last changes show of the layer itself is mixed in: packages that change together count
+once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from dockyard.layer_parameters import PlannerParameters, VersionRates
 from dockyard.lock_versions import Changes, LockedPackages, changes
@@ -81,8 +82,7 @@ def release_trains(packages: LockedPackages) -> dict[str, str]:
 class ChangeModel:
     """What is known of a project's packages after each of its lock's versions.
 
-    :meth:`observe` takes the versions in order. ``rates`` has the rate of each package of the
-    newest one, ``trains`` the release train of those that have one.
+    :meth:`observe` takes the versions in order. All that is asked is of the newest one's packages.
     """
 
     def __init__(self, packages: LockedPackages, parameters: PlannerParameters) -> None:
@@ -115,7 +115,7 @@ class ChangeModel:
         """Learn from one change of the lock, and return what changed."""
         found = changes(old, new)
         stayed = sorted(old.keys() & new.keys())
-        intensity = len(found.changed) / max(sum(self.rates[name] for name in stayed), 1e-9)
+        intensity = len(found.changed) / max(sum(self._own_rates[name] for name in stayed), 1e-9)
         if found.changed:
             decay = 0.5 ** (1 / self.parameters.half_life)
             for name in stayed:
@@ -133,34 +133,53 @@ class ChangeModel:
     def _refresh(self, packages: LockedPackages) -> None:
         parameters = self.parameters
         own = self._intensities
-        weight = parameters.default_intensity_weight / len(parameters.default_intensities)
+        defaults = parameters.default_intensities
+        weight = parameters.default_intensity_weight / len(defaults)
         total = len(own) + parameters.default_intensity_weight
-        mean = (sum(own) + weight * sum(parameters.default_intensities)) / total
-        square = sum(x * x for x in own) + weight * sum(
-            x * x for x in parameters.default_intensities
-        )
-        self.shape = mean * mean / max(square / total - mean * mean, 1e-12)
+        mean = (sum(own) + weight * sum(defaults)) / total
+        square = (sum(x * x for x in own) + weight * sum(x * x for x in defaults)) / total
+        self.shape = mean * mean / max(square - mean * mean, 1e-12)
         self.scale = mean / self.shape
         # A rate is the mean of a Gamma distribution: prior and count, by expected count.
-        self.rates = {
-            name: (self._count.get(name, 0.0) + parameters.rate_weight)
+        prior = parameters.rate_weight
+        count, exposure = self._count, self._exposure
+        self._own_rates = {
+            name: (count.get(name, 0.0) + prior)
             / (
-                self._exposure.get(name, 0.0)
-                + parameters.rate_weight / prior_rate(one.version, one.size, parameters.rates)
+                exposure.get(name, 0.0)
+                + prior / prior_rate(one.version, one.size, parameters.rates)
             )
             for name, one in packages.items()
         }
-        self.trains = release_trains(packages)
+        self._packages = packages
+        # While old versions are learnt from nobody asks for these.
+        for derived in ("trains", "rates", "weights", "_any"):
+            self.__dict__.pop(derived, None)
+
+    @cached_property
+    def trains(self) -> dict[str, str]:
+        """The release train of each package that has one, see :func:`release_trains`."""
+        return release_trains(self._packages)
+
+    @cached_property
+    def rates(self) -> dict[str, float]:
+        """Each package's rate of change, 1 on average; that of a train for all of its packages."""
+        rates = dict(self._own_rates)
         members: dict[str, list[str]] = defaultdict(list)
         for name, train in self.trains.items():
             if train != ACCELERATOR_TRAIN:
                 members[train].append(name)
         for names in members.values():
-            mean_rate = sum(self.rates[name] for name in names) / len(names)
-            self.rates.update(dict.fromkeys(names, mean_rate))
-        self.weights = {
-            name: one.size + (round(parameters.source_build_bytes) if one.from_source else 0)
-            for name, one in packages.items()
+            rates.update(dict.fromkeys(names, sum(rates[name] for name in names) / len(names)))
+        return rates
+
+    @cached_property
+    def weights(self) -> dict[str, int]:
+        """What each package costs when its layer changes, in bytes, building it included."""
+        build = round(self.parameters.source_build_bytes)
+        return {
+            name: one.size + (build if one.from_source else 0)
+            for name, one in self._packages.items()
         }
 
     def remaining(self, train: str) -> float:
@@ -186,6 +205,17 @@ class ChangeModel:
                 fastest[train] = rate
         return total
 
+    def share(self, rate: float) -> float:
+        """Return the probability that something of this rate changes, if anything does."""
+        changes = 1 - (1 + self.scale * rate) ** -self.shape
+        return float(changes / self._any)
+
+    @cached_property
+    def _any(self) -> float:
+        if not self._packages:
+            return 1.0
+        return float(1 - (1 + self.scale * self.rate(self._packages)) ** -self.shape)
+
     def chance(self, names: Collection[str]) -> float:
         """Return the probability that a change of the lock changes any of the packages."""
         if not names:
@@ -193,9 +223,10 @@ class ChangeModel:
         marks = 0
         for name in names:
             marks |= self.marks.get(name, 0)
-        expected = 1 - (1 + self.scale * self.rate(names)) ** -self.shape
         weight = self.parameters.union_weight
-        return (marks.bit_count() + weight * expected) / (self.observed + weight)
+        return (marks.bit_count() + weight * self.share(self.rate(names))) / (
+            self.observed + weight
+        )
 
     def expected(self, names: Collection[str]) -> float:
         """Return what a layer of these packages is expected to cost per change, in bytes."""

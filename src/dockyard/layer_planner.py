@@ -55,7 +55,8 @@ def _interval_costs(model: ChangeModel, names: Sequence[str]) -> list[list[float
     trains = [model.trains.get(name) for name in names]
     remaining = {train: model.remaining(train) for train in trains if train is not None}
     prior = model.parameters.union_weight
-    total, scale, power = model.observed + prior, model.scale, -model.shape
+    total = model.observed + prior
+    share = model.share
     columns: list[list[float]] = []
     for end in range(1, len(names) + 1):
         union, rate = 0, 0.0
@@ -74,8 +75,8 @@ def _interval_costs(model: ChangeModel, names: Sequence[str]) -> list[list[float
                 fastest[train] = rates[i]
             else:
                 rate += remaining[train] * rates[i]
-            expected = 1 - (1 + scale * rate) ** power
-            column[i] = (before[end] - before[i]) * (union.bit_count() + prior * expected) / total
+            chance = (union.bit_count() + prior * share(rate)) / total
+            column[i] = (before[end] - before[i]) * chance
         columns.append(column)
     return columns
 

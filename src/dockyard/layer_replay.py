@@ -93,7 +93,7 @@ def read_history(path: Path) -> History:
         for name in entry["del"]:
             packages.pop(name, None)
         versions.append(packages)
-    return History(distinct(versions))
+    return History(versions=distinct(versions))
 
 
 def _by_size(packages: LockedPackages, layers: int) -> list[Group]:

@@ -197,13 +197,12 @@ def describe(
     """Tell what each layer of a plan holds, and how often it is expected to change."""
     locked = _known(packages, history)
     model = _model(locked, history, parameters)
-    unknown = {one.name for one in packages if not one.size}
     return tuple(
         LayerStatistics(
             packages=names,
             bytes=sum(locked[name].size for name in names),
             chance=model.chance(names),
-            estimated=len(unknown & set(names)),
+            estimated=sum(locked[name].estimated for name in names),
         )
         for layer in assign(plan, packages)
         if (names := tuple(dict.fromkeys(one.name for one in layer))) or not packages

@@ -25,7 +25,8 @@ class Locked(NamedTuple):
 
     ``identity``: equal exactly where the same files would be installed. ``size``: bytes that it
     moves, estimated where the lock does not say. ``from_source``: built during the image's build.
-    ``hashed``: the file has a hash; without one it can only be in the last layer.
+    ``hashed``: the file has a hash; without one it can only be in the last layer. ``estimated``:
+    the lock does not say the size.
     """
 
     version: str
@@ -33,6 +34,7 @@ class Locked(NamedTuple):
     size: int
     from_source: bool = False
     hashed: bool = True
+    estimated: bool = False
 
 
 LockedPackages = Mapping[str, Locked]
@@ -50,11 +52,13 @@ class Changes(NamedTuple):
 class History:
     """Successive locks of one project, oldest first, each different from the one before.
 
-    ``builds_per_change``: commits for each of them, None where that is unknown. ``skipped``: lock
+    ``commits``: that made them, none where they come from elsewhere. ``builds_per_change``: commits
+    for each of them, None where that is unknown. ``skipped``: lock
     versions that could not be read. ``notes``: what limits the history, for people.
     """
 
     versions: tuple[LockedPackages, ...] = ()
+    commits: tuple[str, ...] = ()
     builds_per_change: float | None = None
     skipped: int = 0
     notes: tuple[str, ...] = ()
@@ -73,8 +77,13 @@ class History:
         )
 
     def sizes(self) -> dict[str, int]:
-        """Return the newest known size of every package that there has ever been, in bytes."""
-        return {name: one.size for version in self.versions for name, one in version.items()}
+        """Return the newest size, in bytes, that a lock has told of each package."""
+        return {
+            name: one.size
+            for version in self.versions
+            for name, one in version.items()
+            if not one.estimated
+        }
 
 
 def changes(old: LockedPackages, new: LockedPackages) -> Changes:
@@ -108,7 +117,12 @@ def locked_packages(
         guess = UNKNOWN_WHEEL_BYTES if one.has_wheel else UNKNOWN_SOURCE_BYTES
         size = one.size or (known_sizes or {}).get(one.name) or guess
         this = Locked(
-            one.version, one.identity[:IDENTITY_DIGITS], size, not one.has_wheel, one.hashed
+            one.version,
+            one.identity[:IDENTITY_DIGITS],
+            size,
+            not one.has_wheel,
+            one.hashed,
+            not one.size,
         )
         if before := found.get(one.name):
             this = Locked(
@@ -117,6 +131,7 @@ def locked_packages(
                 before.size + size,
                 before.from_source or this.from_source,
                 before.hashed and this.hashed,
+                before.estimated or this.estimated,
             )
         found[one.name] = this
     return found

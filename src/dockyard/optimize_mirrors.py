@@ -39,8 +39,6 @@ def propose_mirrors(
     gain = took - would_take
     if first.throughput and (gain < MIRROR_SECONDS or gain < took * MIRROR_SHARE):
         return ()
-    if best == tuple(now):
-        return ()
     sorted_texts = iter(next(text for text, one in probed if one is chosen) for chosen in best)
     reordered = tuple(next(sorted_texts) if url in measured else text for text, url in entries)
     figures = "; ".join(f"{one.url}: {_speed(one)}" for one in best)

@@ -88,6 +88,15 @@ def test_a_fat_context_is_named_with_its_bytes() -> None:
     assert {data.safe, small.safe} == {Safety.SAFE}
 
 
+def test_what_is_small_is_one_proposal() -> None:
+    suggestions = suggest(listing(**{"a.md": 10, "b.md": 20, "c.bin": 10_000}), ("src",))
+    found = propose_context(context_facts(suggestions))
+    assert [one.change for one in found] == [
+        AddLines(".dockerignore", ("c.bin",)),
+        AddLines(".dockerignore", ("b.md", "a.md")),
+    ]
+
+
 def test_a_lean_context_is_left_alone() -> None:
     assert propose_context(context_facts(suggest(listing(**{"src/a.py": 10**8}), ("src",)))) == ()
 
@@ -155,6 +164,11 @@ def test_what_executes_after_a_linked_copy_is_named_with_its_line() -> None:
     assert isinstance(one.change, ByHand)
     assert one.change.place == "Dockerfile, line 10"
     assert one.safe is Safety.BY_HAND
+
+
+def test_a_copy_that_is_not_linked_and_late_is_named_once() -> None:
+    found = propose_order("Dockerfile", parse_dockerfile(GOOD + "COPY a /a\n"))
+    assert [one.what for one in found] == ["Dockerfile, line 10: COPY executes after a linked COPY"]
 
 
 def test_what_a_fresh_builder_fetches_for_it_is_measured() -> None:
@@ -238,9 +252,10 @@ def test_base_images_without_a_digest_are_pinned_on_request_only() -> None:
 def test_compression_by_records_of_both_and_else_by_the_documented_figures() -> None:
     def record(compression: str, seconds: float, size: int) -> Any:
         step = StepRecord(None, "export", "exporting layers", None, seconds, False, ran=True)
+        other = StepRecord("a", "run", "RUN a", None, 100 / seconds, False, ran=True)
         settings = {"compression": {"value": compression}}
         image = {**make_record().image, "content_bytes": size}
-        return make_record(steps=(step,), settings=settings, image=image)
+        return make_record(steps=(step, other), settings=settings, image=image)
 
     both = [record("gzip", 8.0, 100), record("zstd", 3.0, 90)]
     (one,) = propose_compression("gzip", both)
@@ -308,7 +323,7 @@ def test_what_cache_init_would_change(action: Action) -> None:
     assert [one.change for one in found] == [RunTask("invoke cache.init")] * acts
 
 
-SLOW = Measurement("https://slow", 0.5, 1e6, 2_000_000)
+SLOW = Measurement("https://slow", 0.15, 1e6, 2_000_000)
 FAST = Measurement("https://fast", 0.1, 20e6, 2_000_000)
 DEAD = Measurement("https://dead", problem="no answer in time")
 ENTRIES = {"https://slow": "slow", "https://fast": "fast", "https://dead": "dead"}
@@ -322,7 +337,7 @@ def mirrors(*measured: Measurement, size: int = 100_000_000) -> tuple[Proposal, 
 def test_mirrors_are_put_in_the_order_that_was_measured() -> None:
     (one,) = mirrors(SLOW, DEAD, FAST)
     assert one.change == SetSetting("uv-mirrors", ("fast", "slow", "dead"))
-    assert one.gain_seconds == pytest.approx(105 - 6)
+    assert one.gain_seconds == pytest.approx(101.5 - 6)
     (one,) = mirrors(DEAD, FAST)
     assert one.change == SetSetting("uv-mirrors", ("fast", "dead"))
 
@@ -331,6 +346,8 @@ def test_mirrors_in_order_or_nearly_so_are_left_alone() -> None:
     nearly = replace(FAST, url="https://slow", throughput=19e6)
     assert mirrors(FAST, SLOW, DEAD) == ()
     assert mirrors(nearly, FAST) == ()
+    assert mirrors(nearly, FAST, size=10**9) == (), "seconds, but few of them"
+    assert mirrors(SLOW, FAST, size=10**4) == (), "a large share of next to nothing"
     assert mirrors(DEAD, replace(DEAD, url="https://slow")) == ()
     assert mirrors(SLOW) == ()
 
@@ -396,6 +413,13 @@ def test_what_no_layer_names_is_given_one() -> None:
     assert "a" in one.change.text.split("; ")
     after = LayerPlan(tuple(Layer(tuple(t.split())) for t in one.change.text.split("; ")))
     assert layers(after, parameters=FREE_LAYERS) == ()
+
+
+def test_a_plan_that_does_not_earn_what_it_moves_is_left_alone() -> None:
+    soon = replace(FREE_LAYERS, horizon=0.001)
+    assert layers(LayerPlan((Layer(tuple("abcd")),)), parameters=soon) == ()
+    kept = LayerPlan((Layer(("a",)), Layer(())))
+    assert layers(kept, parameters=soon) == (), "who is new in a last layer without names?"
 
 
 def test_an_edited_region_is_kept() -> None:

@@ -201,7 +201,7 @@ def test_added_package_gets_a_place_in_the_plan(
     record = service.build()
     (layer,) = (one for one in record["layers"] if added in one["packages"])
     number = layer["holds"].removeprefix("dependencies-")
-    assert f"\n{number} {added}\n" in service.dockerfile.read_text()
+    assert f"\n{number} {added}\n" in service.dockerfile.read_text(), record["notes"]
     assert f"new: {added} 1.0 → layer {number}" in " ".join(record["notes"])
     docker(
         "run", "--rm", f"{service.name}:latest", "python", "-c", f"import {added.replace('-', '_')}"

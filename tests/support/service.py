@@ -97,7 +97,9 @@ class Service:
     def assign(self, *layers: Sequence[str]) -> None:
         """Have the Dockerfile keep this plan, whatever the planner would make of the packages."""
         plan = LayerPlan(tuple(Layer(tuple(names)) for names in layers))
-        self.dockerfile.write_text(rewrite_regions(self.dockerfile.read_text(), plan, ""))
+        text = self.dockerfile.read_text()
+        _, _, slim = text.partition("&& finish-layer dependencies-1")
+        self.dockerfile.write_text(rewrite_regions(text, plan, slim.partition("\n")[0]))
         self.commit()
 
     def git(self, *arguments: str) -> None:
@@ -115,7 +117,7 @@ class Service:
     def _start(
         self, arguments: tuple[str, ...], changes: Mapping[str, str]
     ) -> subprocess.Popen[str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("DOCKYARD_", "UV_"))}
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("CI", "DOCKYARD_", "UV_"))}
         return subprocess.Popen(
             [sys.executable, "-m", "invoke", *arguments],
             cwd=self.root,

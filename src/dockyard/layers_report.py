@@ -170,10 +170,14 @@ def _describe(old: LockedPackages, new: LockedPackages) -> tuple[str, ...]:
     return tuple(text for _, text in sorted(texts, key=lambda one: (-one[0], one[1])))
 
 
+def _versions(count: int) -> str:
+    return "1 version of uv.lock is" if count == 1 else f"{count} versions of uv.lock are"
+
+
 def report_lines(report: LayersReport, width: int | None) -> list[str]:
     """Lay the report out as text; ``width``: of the terminal, if there is one."""
     origin = "kept in the Dockerfile" if report.kept else "as it would be planned now"
-    lines = [f"layers, {origin}; {report.versions} versions of uv.lock are known", ""]
+    lines = [f"layers, {origin}; {_versions(report.versions)} known", ""]
     lines += _layer_table(report, width)
     lines += [
         "",

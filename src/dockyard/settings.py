@@ -533,13 +533,14 @@ def _contradictions(
             _place(sources["ca_in_image"], "DOCKYARD_CA_IN_IMAGE"),
             "set DOCKYARD_CA_FILE to the PEM file",
         )
-    if values["driver"] == "remote" and values["builder"] == "auto" and "builder" not in bad:
-        if not values["builder_endpoint"] and "builder_endpoint" not in bad:
-            yield Problem(
-                "the driver “remote” needs to know where its BuildKit is",
-                _place(sources["driver"], "DOCKYARD_DRIVER"),
-                "set DOCKYARD_BUILDER_ENDPOINT, for example tcp://builder.example.com:1234",
-            )
+    chosen_by_us = values["builder"] == "auto" and "builder" not in bad
+    has_endpoint = values["builder_endpoint"] or "builder_endpoint" in bad
+    if values["driver"] == "remote" and chosen_by_us and not has_endpoint:
+        yield Problem(
+            "the driver “remote” needs to know where its BuildKit is",
+            _place(sources["driver"], "DOCKYARD_DRIVER"),
+            "set DOCKYARD_BUILDER_ENDPOINT, for example tcp://builder.example.com:1234",
+        )
     unnamed = [
         entry
         for entry in values["cache_backends"]

@@ -272,8 +272,8 @@ FIELDS: tuple[Field, ...] = (
     _own(_CACHE, "cache_backends", Kind.STRINGS, ("auto",),
          "Where the build cache is kept beside the builder: local, registry, inline, gha, s3 or "
          "azblob, divided by white space; buildx's options follow a colon. auto is the registry "
-         "for what is pushed to one, and none is none. The option mode=max also keeps steps that no "
-         "layer of the image comes from: for Dockerfiles with stages of their own.",
+         "for what is pushed to one, and none is none. The option mode=max also keeps steps that "
+         "no layer of the image comes from: for Dockerfiles with stages of their own.",
          rule=_BACKEND, separator=" ", example="local s3:bucket=builds,region=eu-west-1"),
     _own(_CACHE, "default_branch", Kind.STRING, None,
          "The branch whose cache other branches start from. Without it, origin's, else main.",

@@ -56,8 +56,9 @@ def test_uncommented_as_a_whole_it_is_valid(tmp_path: Path) -> None:
         name for name, source in settings.sources.items() if source.origin is not Origin.DOTENV
     } == set()
     assert settings.uv_mirrors == (
-        "https://pypi.tuna.tsinghua.edu.cn/simple",
-        "https://mirrors.aliyun.com/pypi/simple/",
+        "tuna",
+        "aliyun",
+        "internal=https://mirror.example.com/internal/simple",
     )
     assert settings.cache_backends == ("local", "s3:bucket=builds,region=eu-west-1")
 

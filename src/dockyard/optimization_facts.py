@@ -22,6 +22,7 @@ from dockyard.errors import DockerfileError
 from dockyard.layers import LayerPlan, plan_by_size
 from dockyard.local_packages import LocalPackages, find_local_packages
 from dockyard.optimize import Proposal
+from dockyard.project import image_name
 from dockyard.records import BuildRecord, load_records
 from dockyard.state import State
 
@@ -70,8 +71,14 @@ class Facts:
         return found
 
     @cached_property
-    def _newest(self) -> BuildRecord | None:
-        return next((one for one in self.records if one.outcome == "succeeded"), None)
+    def newest(self) -> BuildRecord | None:
+        """The newest build of the image that the settings name: others may be gone."""
+        name = image_name(self._settings).rpartition("/")[2]
+        for one in self.records:
+            tags = (str(tag).rpartition(":")[0] for tag in one.image["tags"])
+            if one.outcome == "succeeded" and any(tag.rpartition("/")[2] == name for tag in tags):
+                return one
+        return None
 
     @cached_property
     def project(self) -> ProjectFacts:
@@ -265,7 +272,7 @@ class Facts:
         """Ask the registries, else the engine, for the digests of base images."""
         from dockyard.optimization_network import base_proposals
 
-        return base_proposals(self._settings, self._newest, self._note)
+        return base_proposals(self._settings, self.newest, self._note)
 
     def mirrors(self) -> tuple[Proposal, ...]:
         """Measure the mirrors; the well-known ones only where the topic was asked for."""
@@ -278,7 +285,7 @@ class Facts:
         from dockyard.optimization_engine import builder_proposals
 
         return builder_proposals(
-            self._settings, self._environment, self._engine, self._newest, self._note
+            self._settings, self._environment, self._engine, self.newest, self._note
         )
 
     # -------------------- the image
@@ -287,18 +294,18 @@ class Facts:
         """Start listing what the image holds, while other topics are asked."""
         from dockyard.optimization_engine import Weighing
 
-        if self._newest:
-            self._weighing = Weighing(str(self._newest.image["tags"][0]), self._state)
+        if self.newest:
+            self._weighing = Weighing(str(self.newest.image["tags"][0]), self._state)
             self._weighing.begin()
 
     def weight(self) -> tuple[Proposal, ...]:
         """Compare what the image holds with what ``slim`` leaves out."""
         from dockyard.optimize_weight import propose_weight
 
-        if self._newest is None or self._weighing is None:
+        if self.newest is None or self._weighing is None:
             raise ValueError("no build is recorded; `invoke build` makes the first")
         settings = self._settings
-        built = self._newest.settings.get("slim")
+        built = self.newest.settings.get("slim")
         then = built.get("value", ()) if isinstance(built, dict) else ()
         if added := [one for one in settings.slim if one not in then]:
             self._note(f"weight: `invoke build` makes the image without {', '.join(added)}")

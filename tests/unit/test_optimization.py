@@ -10,8 +10,11 @@ import pytest
 
 from dockyard.errors import DockyardError, SettingsError
 from dockyard.optimization import Optimization, optimize
+from dockyard.optimization_facts import Facts
 from dockyard.optimize import ByHand, Safety, SetSetting
+from dockyard.records import write_record
 from dockyard.settings import load_settings
+from support.records import make_record
 
 PYPROJECT = """\
 [project]
@@ -154,3 +157,17 @@ def test_a_file_that_cannot_be_written(root: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("dockyard.optimization.write_atomically", refuse)
     with pytest.raises(DockyardError, match="cannot be written"):
         run(root, ("context",), apply=True)
+
+
+def test_the_image_that_is_weighed_is_the_one_that_the_settings_name(root: Path) -> None:
+    def built(number: int, tag: str, outcome: str = "succeeded") -> None:
+        image = {**make_record().image, "tags": [tag]}
+        record = make_record(id=f"2026010{number}T000000.000Z-1", image=image, outcome=outcome)
+        write_record(root, record, 10)
+
+    built(1, "registry.example.com:5000/acme/service:latest")
+    built(2, "service:latest", "failed")
+    built(3, "another:latest")
+    facts = Facts(load_settings(root, {}, {}), {}, asked=(), note=print)
+    assert facts.newest is not None
+    assert facts.newest.id.startswith("20260101")

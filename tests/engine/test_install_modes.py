@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dockyard.file_conflicts import DisputedFile, image_conflicts
 from support.engine import Cleanup, docker, random_name
 from support.index import PackageIndex
 from support.mixed import MixedProject
@@ -71,18 +73,20 @@ def test_copy_mode_puts_members_on_the_path(mixed: Make) -> None:
 def test_packages_that_write_the_same_file_are_reported(
     tmp_path: Path, package_index: PackageIndex, base_images: Any, cleanup: Cleanup
 ) -> None:
-    """The last by name is kept whole, and the others' files beside it."""
-    first, last = sorted((random_name(), random_name()))
+    """In one layer the last by name is kept; across layers, the later layer's file is."""
+    large, first, last = sorted(random_name() for _ in range(3))
     module = random_name().replace("-", "_")
     folder = tmp_path / "wheels"
     folder.mkdir()
-    for name in (first, last):
+    for name in (first, last, large):
         files = {f"{module}/__init__.py": f"NAME = {name!r}\n".encode(), f"{name}.txt": b"here"}
+        if name == large:
+            files["padding.bin"] = random.Random(name).randbytes(1_500_000)
         package_index.add(write_wheel(folder, name, "1.0", files, ()))
     service = Service(
         tmp_path / "service",
         random_name(),
-        {first: "==1.0", last: "==1.0"},
+        dict.fromkeys((first, last, large), "==1.0"),
         index_url=package_index.url,
         python_image=base_images.python,
         uv_image=base_images.uv,
@@ -90,8 +94,13 @@ def test_packages_that_write_the_same_file_are_reported(
     service.environment["DOCKYARD_BUILDER"] = "default"
     cleanup.name("image", f"{service.name}:latest")
     record = service.build()
+    layers = [sorted(layer["packages"]) for layer in record["layers"] if layer["packages"]]
+    order = tuple(name for layer in layers for name in layer)
     script = f"import {module}; print({module}.NAME)"
-    assert docker("run", "--rm", f"{service.name}:latest", "python", "-c", script) == last
+    assert docker("run", "--rm", f"{service.name}:latest", "python", "-c", script) == order[-1]
     [note] = [one for one in record["notes"] if "write the same file" in one]
-    assert note.startswith(f"{first} and {last} write")
+    assert f"{first} and {last}" in note
     assert f"{module}/__init__.py" in note
+    assert image_conflicts(f"{service.name}:latest", layers) == (
+        DisputedFile(f"{module}/__init__.py", order),
+    )

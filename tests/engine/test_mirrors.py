@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,3 +217,53 @@ def test_probe_orders_by_speed_and_keeps_the_dead_last(
     assert "time" in found[1].problem
     assert "planted" not in repr([one.url for one in found]) + found[2].problem
     assert {one.url for one in order(found)[:2]} == {private.url, public.url}
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> tuple[Path, tuple[Path, Path]]:
+    """An authority that nobody trusts, and a certificate of it for 127.0.0.1 with its key."""
+    root, root_key = tmp_path / "authority.pem", tmp_path / "authority.key"
+    leaf, leaf_key = tmp_path / "server.pem", tmp_path / "server.key"
+    new = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+    extensions = ("subjectAltName=IP:127.0.0.1", "basicConstraints=critical,CA:FALSE")
+    signed = ("-CA", root, "-CAkey", root_key, "-addext", extensions[0], "-addext", extensions[1])
+    for more in (
+        ("-subj", "/CN=planted authority", "-keyout", root_key, "-out", root),
+        ("-subj", "/CN=server", "-keyout", leaf_key, "-out", leaf, *signed),
+    ):
+        command = [*new, "-nodes", "-days", "2", *map(str, more)]
+        subprocess.run(command, check=True, capture_output=True)
+    return root, (leaf, leaf_key)
+
+
+def test_a_private_authority_is_trusted_where_asked(
+    service: Service,
+    wheels: dict[str, Path],
+    public: PackageIndex,
+    authority: tuple[Path, tuple[Path, Path]],
+) -> None:
+    """By the build beside the public ones; by the application only with the setting."""
+    with PackageIndex(tls=authority[1]) as private:
+        for wheel in wheels.values():
+            private.add(wheel)
+        told = {"UV_DEFAULT_INDEX": private.url, "DOCKYARD_CA_FILE": str(authority[0])}
+        refused = service.invoke("build", UV_DEFAULT_INDEX=private.url)
+        assert refused.status == 10, refused.stderr
+        assert "certificate" in refused.stderr
+        assert "DOCKYARD_CA_FILE" in refused.stderr
+        service.build(**told)
+        assert runs(service, wheels)
+        assert public.requests == ()
+        script = (
+            "import json, ssl, urllib.request\n"
+            "names = [dict(part[0] for part in one['subject']).get('commonName', '')"
+            " for one in ssl.create_default_context().get_ca_certs()]\n"
+            "print(len(names), 'planted authority' in names)\n"
+        )
+        run = ("run", "--rm", f"{service.name}:latest", "python", "-c", script)
+        public_ones, trusted = docker(*run).split()
+        assert trusted == "False"
+        service.build(DOCKYARD_CA_IN_IMAGE="true", **told)
+        both, trusted = docker(*run).split()
+        assert trusted == "True"
+        assert int(both) == int(public_ones) + 1

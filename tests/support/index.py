@@ -14,6 +14,7 @@ import html
 import json
 import re
 import socket
+import ssl
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -138,16 +139,31 @@ class PackageIndex:
     """A simple index of chosen files; a context manager.
 
     ``auth`` is a user and password that every request must carry. ``bind`` is the address to
-    listen on: with another than loopback, containers on a bridge network reach it too.
+    listen on: with another than loopback, containers on a bridge network reach it too. ``tls`` is
+    a certificate's file and its key's.
     """
 
-    def __init__(self, *, auth: tuple[str, str] | None = None, bind: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        *,
+        auth: tuple[str, str] | None = None,
+        bind: str = "127.0.0.1",
+        tls: tuple[Path, Path] | None = None,
+    ) -> None:
         self.files: dict[str, _File] = {}
         self.answered: list[IndexRequest] = []
         self.authorization = (
             "Basic " + base64.b64encode(":".join(auth).encode()).decode() if auth else None
         )
         self._server = LoopbackServer(type("Handler", (_Handler,), {"index": self}), bind)
+        self._scheme = "https" if tls else "http"
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            # Shaking hands while accepting would let one client hold up all others.
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
 
     def __enter__(self) -> Self:
         self._server.start()
@@ -159,7 +175,7 @@ class PackageIndex:
     @property
     def url(self) -> str:
         """The index's address as uv and pip take it, without credentials or trailing slash."""
-        return f"http://{self._server.host}/simple"
+        return f"{self._scheme}://{self._server.host}/simple"
 
     @property
     def requests(self) -> tuple[IndexRequest, ...]:

@@ -66,6 +66,18 @@ def _read_bytes(path: Path) -> bytes:
         return b""
 
 
+def _texts(value: object) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _workspace(project: bytes) -> list[str]:
+    """List the globs of a workspace's members, relative and below the project."""
+    import tomllib
+
+    table = tomllib.loads(project.decode()).get("tool", {}).get("uv", {}).get("workspace", {})
+    return [one for one in _texts(table.get("members")) if not Path(one).is_absolute()]
+
+
 class Facts:
     """The project's facts, read only where what is remembered does not do.
 
@@ -88,7 +100,7 @@ class Facts:
             self.lock_fingerprint, [settings.install, settings.copy_paths], "members"
         )
         remembered = state.recall("project", fingerprint)
-        if isinstance(remembered, dict) and self._members(remembered) == remembered["members"]:
+        if isinstance(remembered, dict) and self._members(remembered) == remembered.get("members"):
             local = remembered["local"]
             self.known = KnownProject(
                 remembered["name"],
@@ -108,18 +120,24 @@ class Facts:
                 folder, facts, install=settings.install, copy_paths=settings.copy_paths
             )
             self.known = KnownProject(facts.name, facts.version, names, local_packages)
-            members = {str(path.relative_to(folder)): "" for path in facts.files[2:]}
-            found = {**asdict(self.known), "members": members}
-            found["members"] = self._members(found)
-            state.remember("project", fingerprint, found)
+            found = asdict(self.known) | {
+                "files": [str(path.relative_to(folder)) for path in facts.files[2:]],
+                "globs": _workspace(project),
+            }
+            state.remember("project", fingerprint, found | {"members": self._members(found)})
 
     def _members(self, remembered: dict[str, object]) -> dict[str, str]:
-        """Digest the pyproject.toml of each workspace member: the lock may be stale for it."""
+        """Digest the pyproject.toml of each workspace member: the lock may be stale for it.
+
+        Also of those folders that the workspace would take as members and the lock does not know.
+        """
         folder = self._settings.root / self._settings.project
-        names = remembered.get("members")
+        paths = {folder / name for name in _texts(remembered.get("files"))}
+        for pattern in _texts(remembered.get("globs")):
+            paths.update(folder.glob(f"{pattern}/pyproject.toml"))
         return {
-            name: hashlib.sha256(_read_bytes(folder / name)).hexdigest()
-            for name in (names if isinstance(names, dict) else {})
+            str(path.relative_to(folder)): hashlib.sha256(_read_bytes(path)).hexdigest()
+            for path in sorted(paths)
         }
 
     @property

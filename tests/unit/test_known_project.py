@@ -56,3 +56,13 @@ def test_a_member_that_the_lock_does_not_know_of_is_noticed(workspace: Path) -> 
         known(workspace)
     member.write_text(text)
     known(workspace)
+
+
+def test_a_new_member_is_noticed(workspace: Path) -> None:
+    """The workspace takes every folder that its glob matches."""
+    known(workspace)
+    added = workspace / "packages/new/pyproject.toml"
+    added.parent.mkdir()
+    added.write_text('[project]\nname = "new"\nversion = "1.0"\n')
+    with pytest.raises(ProjectError, match="new"):
+        known(workspace)

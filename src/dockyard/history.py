@@ -69,7 +69,7 @@ def split_blobs(text: str, names: Sequence[str]) -> dict[str, str]:
             break
         position = text.find("\n", start) + 1
         headers.append((name, start, position))
-    ends = [start for _, start, _ in headers[1:]] + [len(text)]
+    ends = [*(start for _, start, _ in headers), len(text)][1:]
     return {
         name: text[begin:end]
         for (name, start, begin), end in zip(headers, ends, strict=True)

@@ -26,7 +26,7 @@ ACCELERATOR_TRAIN = "accelerators"
 ACCELERATORS = frozenset({"cuda", "nvidia", "torch", "torchaudio", "torchvision", "triton"})
 FIRST_CALENDAR_YEAR = 1990
 # A version of so many bits (the sum of the logarithms of its numbers) is no coincidence.
-TELLING_BITS = 10.0
+TELLING_BITS = 9.0
 
 
 @lru_cache(maxsize=1 << 16)

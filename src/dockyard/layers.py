@@ -89,7 +89,7 @@ def assign(plan: LayerPlan, packages: Sequence[Package]) -> tuple[tuple[Package,
 class LayerStatistics:
     """What is known of one layer of a plan.
 
-    ``packages``: names, sorted by rate of change per byte. ``bytes``: what it moves when it
+    ``packages``: names. ``bytes``: what it moves when it
     changes. ``chance``: probability that a change of the lock changes it. ``estimated``: how many
     of its packages the lock tells no size of.
     """
@@ -197,13 +197,15 @@ def describe(
     """Tell what each layer of a plan holds, and how often it is expected to change."""
     locked = _known(packages, history)
     model = _model(locked, history, parameters)
-    return tuple(
-        LayerStatistics(
-            packages=names,
-            bytes=sum(locked[name].size for name in names),
-            chance=model.chance(names),
-            estimated=sum(locked[name].estimated for name in names),
+    statistics = []
+    for layer in assign(plan, packages):
+        names = tuple(dict.fromkeys(one.name for one in layer))
+        statistics.append(
+            LayerStatistics(
+                packages=names,
+                bytes=sum(locked[name].size for name in names),
+                chance=model.chance(names),
+                estimated=sum(locked[name].estimated for name in names),
+            )
         )
-        for layer in assign(plan, packages)
-        if (names := tuple(dict.fromkeys(one.name for one in layer))) or not packages
-    )
+    return tuple(statistics)

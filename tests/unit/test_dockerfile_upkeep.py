@@ -155,6 +155,9 @@ def test_an_edited_file_whose_settings_changed_still_follows_the_lock(project: P
     assert "USER 1000:1000" in project.text
     assert "EXPOSE 9000" not in project.text
     assert read_plan(project.text) == plan
+    _, again = project.settle(ports="9000")
+    assert "`invoke init --keep` takes yours" in again, "as long as nobody has decided"
+    assert "updated with the lock" not in again
 
 
 def test_a_file_without_a_plan_is_left_alone(project: Project) -> None:

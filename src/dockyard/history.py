@@ -12,7 +12,6 @@ import hashlib
 import json
 import re
 import tomllib
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -104,21 +103,17 @@ class LockReader:
             raise ProjectError(f"it cannot be read: {error}", where="uv.lock") from error
 
     def _shape(self, head: str, blocks: Sequence[str]) -> str:
-        """Digest all that decides which packages are installed: names and dependencies.
+        """Digest all that decides which packages are installed: names, sources, dependencies.
 
-        Versions too, of the packages of which there are several.
+        Where there are several versions of a package, what depends on one says which.
         """
-        names = Counter(block.partition("\n")[0] for block in blocks)
         digest = hashlib.sha256(head.encode())
         for block in blocks:
-            if names[block.partition("\n")[0]] > 1:
-                digest.update(block.encode())
-            else:
-                if block not in self._shapes:
-                    bare = re.sub(r"^version = .*\n|^sdist = .*\n", "", block, flags=re.MULTILINE)
-                    bare = re.sub(r"^wheels = \[\n(?: .*\n)*\]", "", bare, flags=re.MULTILINE)
-                    self._shapes[block] = hashlib.sha256(bare.encode()).hexdigest()
-                digest.update(self._shapes[block].encode())
+            if block not in self._shapes:
+                bare = re.sub(r"^version = .*\n|^sdist = .*\n", "", block, flags=re.MULTILINE)
+                bare = re.sub(r"^wheels = \[\n(?: .*\n)*\]", "", bare, flags=re.MULTILINE)
+                self._shapes[block] = hashlib.sha256(bare.encode()).hexdigest()
+            digest.update(self._shapes[block].encode())
         return digest.hexdigest()
 
     def _resolve(self, head: str, blocks: Sequence[str]) -> tuple[int, ...]:

@@ -162,6 +162,15 @@ def test_the_history_decides_what_is_kept_apart() -> None:
     assert history.changed_together() == (frozenset("c"), frozenset("e")) * 15
 
 
+def test_a_project_that_is_built_often_gets_fewer_layers() -> None:
+    packages = some_packages(40)
+    counts = [
+        len(plan(packages, History(builds_per_change=builds), 40).layers)
+        for builds in (1.0, None, 50.0)
+    ]
+    assert counts[0] > counts[1] > counts[2]
+
+
 def test_versions_that_install_the_same_are_one() -> None:
     one, same, other = ({"a": locked("1", n)} for n in (10, 20, 30))
     other["a"] = locked("2", 30)

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
+
+import pytest
 
 from dockyard.layer_replay import STRATEGIES
 from dockyard.layers import Layer, LayerPlan
-from dockyard.layers_report import report_layers, report_lines
+from dockyard.layers_report import gather, report_layers, report_lines
 from dockyard.lock_versions import History, locked_packages
+from dockyard.settings import load_settings
 from support.locks import locked, make_package
 
 PACKAGES = (
@@ -77,3 +82,19 @@ def test_the_report_as_text_and_json() -> None:
     assert values["layers"][0]["expected_bytes"] > 0
     assert values["expected"]["one layer"]["bytes"] > values["expected"]["planned anew"]["bytes"]
     assert values["changes"][0]["moved"]["lower bound"] == 20_000
+
+
+@pytest.mark.spawns
+def test_a_project_outside_of_git_has_a_plan(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    root = tmp_path / "project"
+    root.mkdir()
+    for name in ("pyproject.toml", "uv.lock"):
+        shutil.copy(repository / "examples" / "mushroom" / name, root)
+    report = gather(load_settings(root, {}, {"extras": ["cpu"], "layers": 4}), 5)
+    assert not report.kept
+    assert 1 < len(report.layers) <= 4
+    assert sum(layer.bytes for layer in report.layers) > 50_000_000
+    assert "no history of uv.lock" in report.notes[0]

@@ -255,7 +255,7 @@ FIELDS: tuple[Field, ...] = (
          "refers to them).", rule=_SLIM, example="bytecode,static-libraries,tests"),
 
     _own(_LAYERS, "layers", Kind.INTEGER, 8,
-         "How many layers the dependencies are divided into.", minimum=1, maximum=60),
+         "The most layers that the dependencies are divided into.", minimum=1, maximum=60),
     _own(_LAYERS, "compression", Kind.STRING, "zstd",
          "How layers are compressed.", choices=("zstd", "gzip", "estargz", "uncompressed")),
     _own(_LAYERS, "compression_level", Kind.INTEGER, 3,

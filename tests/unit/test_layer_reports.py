@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pytest
 
@@ -20,7 +21,7 @@ ATTEMPT = {
 CONFLICT = {"layer": "dependencies-1", "conflict": "a/b.py", "packages": ["one", "two"]}
 
 
-def line(values: dict[str, object]) -> str:
+def line(values: Mapping[str, object]) -> str:
     return "dockyard: " + json.dumps(values)
 
 

@@ -129,7 +129,8 @@ def _distribute(
         free.remove(last)
     for slot in free:
         slot.names = frozenset()
-    for group in sorted(dealt, key=lambda group: (-sum(map(model.weights.get, group)), group)):
-        shared = [sum(model.weights[n] for n in old[id(slot)] & set(group)) for slot in free]
+    weights = model.weights
+    for group in sorted(dealt, key=lambda group: (-sum(weights[n] for n in group), group)):
+        shared = [sum(weights[n] for n in old[id(slot)] & set(group)) for slot in free]
         slot = free.pop(shared.index(max(shared)))
         slot.names = frozenset(group)

@@ -95,8 +95,9 @@ _MIRROR = Rule(
     rf"{'|'.join(PRESETS)}|(?:(?:[A-Za-z0-9][A-Za-z0-9._-]*|{_URL})=)?{_URL}",
     f"an http or https URL, [index=]URL, or one of {', '.join(PRESETS)}",
 )
-_SLIM = Rule("bytecode|static-libraries|headers|tests",
-             "one of bytecode, static-libraries, headers, tests")
+_SLIM = Rule(
+    "bytecode|static-libraries|headers|tests", "one of bytecode, static-libraries, headers, tests"
+)
 _SERVER_NAME = Rule(r"[A-Za-z0-9][A-Za-z0-9.:-]*", "a host name or IP address")
 _ADDRESS = Rule(r"\S+", "an address")
 
@@ -254,8 +255,9 @@ FIELDS: tuple[Field, ...] = (
          "headers (needed where something compiles at run time), tests (of packages, where nothing "
          "refers to them).", rule=_SLIM, example="bytecode,static-libraries,tests"),
 
-    _own(_LAYERS, "layers", Kind.INTEGER, 8,
-         "The most layers that the dependencies are divided into.", minimum=1, maximum=60),
+    _own(_LAYERS, "layers", Kind.INTEGER, 24,
+         "The most layers that the dependencies are divided into; the plan takes fewer where more "
+         "would cost more time than they save.", minimum=1, maximum=60),
     _own(_LAYERS, "compression", Kind.STRING, "zstd",
          "How layers are compressed.", choices=("zstd", "gzip", "estargz", "uncompressed")),
     _own(_LAYERS, "compression_level", Kind.INTEGER, 3,

@@ -326,7 +326,7 @@ def test_settings_show_every_setting_once() -> None:
     shown = rows(lines)
     expected = {one.environment for one in FIELDS if not one.stands_in_for}
     assert set(shown) == expected | {"UV_INDEX_<NAME>_…"}
-    assert shown["DOCKYARD_LAYERS"] == ("8", "default")
+    assert shown["DOCKYARD_LAYERS"] == ("24", "default")
     assert shown["DOCKYARD_REGISTRY"] == ("–", "default")
     sections = [
         line for line in lines if line and not line.startswith(tuple(shown)) and line != lines[0]

@@ -356,8 +356,8 @@ def test_a_text_is_refused(name: str, text: str, message: str) -> None:
     ("key", "value", "message", "hint"),
     [
         ("byte-compile", 1, "“1” is not true or false", "byte-compile = false"),
-        ("layers", True, "“true” is not a whole number", "layers = 8"),
-        ("layers", 8.5, "“8.5” is not", "layers = 8"),
+        ("layers", True, "“true” is not a whole number", "layers = 24"),
+        ("layers", 8.5, "“8.5” is not", "layers = 24"),
         ("image", ["a"], "an array is not an image name", 'image = "mushroom"'),
         ("image", "", "“” is not an image name", 'image = "mushroom"'),
         ("extras", [1], "“1” is not the name", 'extras = ["cpu", "postgres"]'),

@@ -90,6 +90,25 @@ def test_credentials_are_not_in_what_is_told() -> None:
     assert told == "https://a.example/simple and https://b/x"
 
 
+def test_secrets_become_the_environment_and_one_bundle_of_authorities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public = tmp_path / "public.pem"
+    public.write_text("the public ones")
+    monkeypatch.setattr(install, "SECRETS", tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(public))
+    assert install.settings()["SSL_CERT_FILE"] == str(public)
+    (tmp_path / "ca-file").write_text("the private one")
+    written = "UV_INDEX_A_PASSWORD='it'\"'\"'s $x'\nexport UV_DEFAULT_INDEX=https://a/b#c\n# note\n"
+    (tmp_path / "uv-environment").write_text(written)
+    found = install.settings()
+    assert Path(found["SSL_CERT_FILE"]).read_text() == "the public ones\nthe private one"
+    assert found["GIT_SSL_CAINFO"] == found["REQUESTS_CA_BUNDLE"] == found["SSL_CERT_FILE"]
+    assert found["UV_INDEX_A_PASSWORD"] == "it's $x"
+    assert found["UV_DEFAULT_INDEX"] == "https://a/b#c"
+    assert found["SOURCE_DATE_EPOCH"] == "315532800"
+
+
 def lock(*packages: tuple[str, str, str]) -> dict[str, Any]:
     return {
         "package": [

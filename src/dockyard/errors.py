@@ -13,7 +13,8 @@
     ├── NetworkError           10   a registry or package index cannot be reached or refuses
     ├── DiskFullError          11   the engine or this machine has no space left
     ├── RecordError            12   build records cannot be read or written
-    └── CacheError             13   the build cache cannot be read or written
+    ├── CacheError             13   the build cache cannot be read or written
+    └── CheckFailedError       14   a check was made and found something
 
 Exit code 70 (``EX_SOFTWARE`` of sysexits.h) is kept for Dockyard's own bugs and 130 for an
 interrupted command. Invoke itself uses 1 for a command line that it does not understand.
@@ -30,6 +31,7 @@ __all__ = [
     "BuildFailedError",
     "BuilderError",
     "CacheError",
+    "CheckFailedError",
     "DiskFullError",
     "DockerfileError",
     "DockyardError",
@@ -144,3 +146,9 @@ class CacheError(DockyardError):
     """The build cache cannot be read or written."""
 
     exit_code = 13
+
+
+class CheckFailedError(DockyardError):
+    """A check was made and found something; one that could not be made raises another error."""
+
+    exit_code = 14

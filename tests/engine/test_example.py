@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from support.engine import Cleanup, docker
+from support.engine import Cleanup, docker, random_name
 from support.service import ran_steps
 
 ANSWER_SECONDS = 60.0
@@ -110,7 +110,8 @@ def test_the_second_build_is_wholly_cached(first: dict[str, Any], clone: Path, i
 
 def test_a_code_change_runs_its_copy_alone(first: dict[str, Any], clone: Path, image: str) -> None:
     source = clone / "examples/mushroom/src/mushroom/__init__.py"
-    source.write_text(source.read_text() + "\n# Changed.\n")
+    # A change that no earlier run on this engine has made: it would be cached.
+    source.write_text(f"{source.read_text()}\n# Changed: {random_name()}.\n")
     assert ran_steps(build(clone, image)) == ["app-builder: COPY --link src /app/src"]
 
 

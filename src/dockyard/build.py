@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 __all__ = ["BuildOptions", "BuildResult", "build", "describe_build", "present"]
 
 
+# A build is run again without a cache at fault; and once more where the builder still hands out
+# what it had received of a damaged layer, which it forgets by that (seen with BuildKit 0.32).
+RETRIES = 2
+
+
 @dataclass(frozen=True)
 class BuildResult:
     """How a build ended: its record, where that was written, and the error if it failed."""
@@ -53,7 +58,7 @@ def describe_build(
     whole = prepared.definition
     if prepared.caches and (later := prepared.caches.arguments.after_push):
         whole = replace(whole, cache_to=(*whole.cache_to, *later))
-        after = prepared.definition.exporting_caches(later)
+        after = prepared.definition.exporting_caches(later, whole.cache_from)
         commands.append(f"# then, once the image is pushed\n{shlex.join(after.arguments())}")
     command = "\n\n".join(commands)
     bake = json.dumps(whole.bake(), indent=2)
@@ -80,7 +85,10 @@ def build(
     started, clock = datetime.now(UTC), time.monotonic()
     with prepared.caches or contextlib.nullcontext():
         ran = _run(prepared, environment, stream)
-        if again := _without_faulty_caches(prepared, ran):
+        for _ in range(RETRIES):
+            again = _without_faulty_caches(prepared, ran)
+            if again is None:
+                break
             prepared = again
             ran = _run(prepared, environment, stream)
         if prepared.caches:
@@ -127,7 +135,7 @@ def _export_caches(
 
     reader = TraceReader(clean=redactor(prepared.settings))
     with process.follow(
-        prepared.definition.exporting_caches(targets).arguments(),
+        prepared.definition.exporting_caches(targets, caches.sources_after(ran.trace)).arguments(),
         environment=build_environment(prepared.settings, environment),
         directory=prepared.settings.root,
     ) as child:
@@ -146,26 +154,35 @@ def _export_caches(
 
 def _without_faulty_caches(prepared: Prepared, ran: _Ran) -> Prepared | None:
     """Prepare another try where a build failed for the sake of a cache; None where it did not."""
-    if ran.status == 0 or ran.interrupted or not prepared.definition.cache_from:
+    caches = prepared.caches
+    if ran.status == 0 or ran.interrupted or caches is None:
         return None
     from dockyard.caches.faults import builder_is_stuck, sources_at_fault
 
+    if caches.tried_without:
+        return prepared if builder_is_stuck(ran.trace) else None
     faulty = sources_at_fault(ran.trace, prepared.definition.cache_from)
-    if not faulty or prepared.caches is None:
+    if not faulty:
         return None
-    if builder_is_stuck(ran.trace) and prepared.builder.name == prepared.settings.builder_name:
-        # The next build starts it again; what it has cached stays.
-        process.run(["docker", "buildx", "stop", prepared.builder.name], timeout=60)
-    caches = prepared.caches.without(faulty)
+    notes = [f"built again without {len(faulty)} cache(s), whose layers could not be loaded"]
+    notes += caches.faults(ran.trace)
+    if builder_is_stuck(ran.trace) and prepared.builder.driver == "docker-container":
+        name = prepared.builder.name
+        if name == prepared.settings.builder_name:
+            # The next build starts it again; what it has cached stays.
+            process.run(["docker", "buildx", "stop", name], timeout=60)
+        else:
+            notes.append(f"should that fail too: `docker buildx stop {name}`, and build again")
+    caches = caches.without(faulty)
     return replace(
         prepared,
         caches=caches,
-        definition=replace(prepared.definition, cache_from=caches.arguments.cache_from),
-        notes=(
-            *prepared.notes,
-            f"built again without {len(faulty)} cache(s), whose layers could not be loaded",
-            *prepared.caches.faults(ran.trace),
+        definition=replace(
+            prepared.definition,
+            cache_from=caches.arguments.cache_from,
+            cache_to=caches.arguments.cache_to,
         ),
+        notes=(*prepared.notes, *notes),
     )
 
 

@@ -93,9 +93,17 @@ class BuildDefinition:
             arguments += ["--metadata-file", metadata_file]
         return [*arguments, self.context]
 
-    def exporting_caches(self, targets: tuple[str, ...]) -> BuildDefinition:
-        """Return the run that exports the caches of what was just built, and nothing else."""
-        return replace(self, output="type=cacheonly", cache_to=targets, no_cache=False)
+    def exporting_caches(
+        self, targets: tuple[str, ...], sources: tuple[str, ...]
+    ) -> BuildDefinition:
+        """Return the run that exports the caches of what was just built, and nothing else.
+
+        It needs the ``sources`` that were imported: the builder keeps what it took from them, not
+        all of the keys by which it found that.
+        """
+        return replace(
+            self, output="type=cacheonly", cache_from=sources, cache_to=targets, no_cache=False
+        )
 
     def bake(self) -> dict[str, object]:
         """Render the same build as a bake file (JSON form; docs.docker.com/build/bake/reference).

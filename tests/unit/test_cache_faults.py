@@ -9,7 +9,6 @@ import pytest
 from dockyard.caches.faults import (
     builder_is_stuck,
     cache_notes,
-    damaged_digests,
     sources_at_fault,
 )
 from dockyard.trace import BuildTrace
@@ -111,7 +110,6 @@ def test_which_imports_to_do_without(errors: list[tuple[str, str]], faulty: list
 def test_the_cause_may_be_in_buildx_own_words() -> None:
     found = trace(noise=f"ERROR: failed to solve: {NOT_THERE}")
     assert sources_at_fault(found, (REGISTRY,)) == (REGISTRY,)
-    assert damaged_digests(found) == ()
-    assert damaged_digests(trace(("a", DAMAGED), ("b", DAMAGED))) == (DIGEST,)
     assert builder_is_stuck(trace(noise=f"ERROR: {STUCK}"))
+    assert builder_is_stuck(trace(("a", DAMAGED)))
     assert not builder_is_stuck(found)

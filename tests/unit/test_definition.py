@@ -171,8 +171,10 @@ def test_caches_are_exported_by_a_run_of_their_own() -> None:
         cache_to=("type=local,dest=b",),
         no_cache=True,
     )
-    arguments = definition.exporting_caches(("type=registry,ref=c",)).arguments()
-    assert option(arguments, "--cache-from") == ["type=registry,ref=a"]
+    arguments = definition.exporting_caches(
+        ("type=registry,ref=c",), ("type=registry,ref=d",)
+    ).arguments()
+    assert option(arguments, "--cache-from") == ["type=registry,ref=d"]
     assert option(arguments, "--cache-to") == ["type=registry,ref=c"]
     assert option(arguments, "--output") == ["type=cacheonly"]
     assert "--no-cache" not in arguments

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = [
     "builder_is_stuck",
     "cache_notes",
-    "damaged_digests",
     "exports_failed",
+    "references_not_imported",
     "sources_at_fault",
 ]
 
@@ -36,8 +36,8 @@ _UNAVAILABLE = re.compile(
     r"|NoSuchKey|BlobNotFound|error loading (?:blob|cache)|unexpected EOF",
     re.IGNORECASE,
 )
-# Left behind by a step's layer and its base both failing to load; the builder keeps it until it
-# is restarted (seen with BuildKit 0.32).
+# Left behind where a step's layer and its base both fail to load. Like a damaged layer that was
+# received in part, the builder keeps that until it is restarted (seen with BuildKit 0.32).
 _STUCK = re.compile(r'lease "\w+": not found')
 
 
@@ -82,20 +82,24 @@ def exports_failed(trace: BuildTrace, kind: str) -> bool:
     return any(step.instruction.endswith(kind) for step, _ in _errors(trace, "cache-export"))
 
 
+def references_not_imported(trace: BuildTrace) -> frozenset[str]:
+    """Name the references of registries whose import ended with an error, “not found” included."""
+    prefix = "importing cache manifest from "
+    return frozenset(
+        step.instruction.removeprefix(prefix)
+        for step in trace.steps
+        if str(step.kind) == "cache-import" and step.error
+    )
+
+
 def _texts(trace: BuildTrace) -> Iterable[str]:
     yield from (step.error for step in trace.steps if step.error)
     yield from trace.noise
 
 
-def damaged_digests(trace: BuildTrace) -> tuple[str, ...]:
-    """List the blobs whose content was not what their digest says, as the builder found."""
-    found = (match[1] for text in _texts(trace) for match in _DAMAGED.finditer(text))
-    return tuple(dict.fromkeys(found))
-
-
 def builder_is_stuck(trace: BuildTrace) -> bool:
-    """Whether the builder will fail alike until it is restarted."""
-    return any(_STUCK.search(text) for text in _texts(trace))
+    """Whether a layer was damaged, which the builder may keep on failing for until restarted."""
+    return any(_STUCK.search(text) or _DAMAGED.search(text) for text in _texts(trace))
 
 
 def sources_at_fault(trace: BuildTrace, cache_from: Sequence[str]) -> tuple[str, ...]:

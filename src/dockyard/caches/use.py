@@ -43,6 +43,7 @@ class CacheUse:
     """What a build does with caches; a context manager that leaves nothing behind.
 
     ``notes`` are for the record: what is left out, and why; ``later_notes`` what failed.
+    ``tried_without``: this is another try, without imports that failed the build.
     """
 
     settings: Settings
@@ -51,6 +52,7 @@ class CacheUse:
     notes: tuple[str, ...] = ()
     snapshot: Snapshot | None = None
     later_notes: tuple[str, ...] = ()
+    tried_without: bool = False
 
     def __enter__(self) -> CacheUse:
         return self
@@ -60,9 +62,31 @@ class CacheUse:
             self.snapshot.drop()
 
     def without(self, sources: tuple[str, ...]) -> CacheUse:
-        """Return it without some of the imports, for another try."""
-        kept = tuple(one for one in self.arguments.cache_from if one not in sources)
-        return replace(self, arguments=replace(self.arguments, cache_from=kept))
+        """Return it without some of the imports, for another try.
+
+        Without the export to the same folder, too: the builder would ask that for the layers again.
+        """
+        arguments = self.arguments
+        kept = tuple(one for one in arguments.cache_from if one not in sources)
+        targets = arguments.cache_to
+        if any("type=local" in one for one in sources):
+            targets = tuple(one for one in targets if "type=local" not in one)
+        arguments = replace(arguments, cache_from=kept, cache_to=targets)
+        return replace(self, arguments=arguments, tried_without=True)
+
+    def sources_after(self, trace: BuildTrace) -> tuple[str, ...]:
+        """List the imports that a run after this one cannot do without, to end up with all of it.
+
+        Not those that there are none of, nor a copy of one that there is.
+        """
+        from dockyard.caches.faults import references_not_imported
+
+        absent = {f"type=registry,ref={one}" for one in references_not_imported(trace)}
+        kept = [one for one in self.arguments.cache_from if one not in absent]
+        repository = self.scope.repository
+        names = (self.scope.tag_of(self.scope.default_branch), self.scope.shared_tag)
+        original, copy = (f"type=registry,ref={repository}:{tag}" for tag in names)
+        return tuple(one for one in kept if one != copy or original not in kept)
 
     def without_copies(self, reason: str) -> CacheUse:
         """Return it for an export to the registry that failed as a whole, with a note of that."""
@@ -72,9 +96,9 @@ class CacheUse:
 
     def faults(self, trace: BuildTrace) -> tuple[str, ...]:
         """Set damaged blobs of the local cache aside; what there is to say of them."""
-        from dockyard.caches.faults import damaged_digests
+        from dockyard.caches.faults import builder_is_stuck
 
-        if self.snapshot is None or not damaged_digests(trace):
+        if self.snapshot is None or not builder_is_stuck(trace):
             return ()
         try:
             return self._set_aside_damaged(self.snapshot)

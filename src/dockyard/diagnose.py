@@ -36,6 +36,8 @@ _PREFIX = re.compile(r"ERROR: |failed to (?:build|solve): ")
 _IMAGE = re.compile(
     r"(?:load metadata for|resolve image config for|FROM) (?:docker-image://)?(\S+)"
 )
+# “  12 | >>> RUN …”: buildx, util/errdefs and solver/errdefs/source.go.
+_EXCERPT = re.compile(r"\s*\d+ \| ")
 _NETWORK = re.compile(
     r"failed to fetch|error sending request|connection (?:refused|reset)|dns error|timed? ?out"
     r"|could not connect|temporary failure in name resolution|invalid peer certificate",
@@ -151,7 +153,10 @@ def diagnose(trace: BuildTrace, status: int, dockerfile: str) -> DockyardError:
 
     ``status`` is buildx's exit status; ``dockerfile`` the path to name.
     """
-    noise = "\n".join(line for line in trace.noise if line.strip())
+    # Without buildx's excerpt of the Dockerfile, whose scripts name the very errors that are looked
+    # for here.
+    said = (line for line in trace.noise if not _EXCERPT.match(line))
+    noise = "\n".join(line for line in said if line.strip())
     step = trace.failed_step
     everything = "\n".join([noise, step.error or "", *step.log] if step else [noise])
     known = diagnose_engine(noise) or diagnose_disk(everything)

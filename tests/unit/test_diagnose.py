@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dockyard.diagnose import diagnose
@@ -228,3 +230,16 @@ def test_without_a_failed_step_the_text_speaks(lines: list[bytes], message: str)
     error = diagnose(trace_of(*lines), 17, DOCKERFILE)
     assert isinstance(error, BuildFailedError)
     assert error.problems[0].message == message
+
+
+def test_a_script_that_names_an_error_is_no_such_error() -> None:
+    """buildx shows the lines of the Dockerfile around a failed step: they are no output of it."""
+    excerpt = [
+        "Dockerfile:12",
+        "--------------------",
+        '  12 | >>> FAULTS = "No space left on device"',
+    ]
+    trace = replace(trace_of(), noise=(*excerpt, "ERROR: failed to build: something else"))
+    assert not isinstance(diagnose(trace, 1, DOCKERFILE), DiskFullError)
+    full = replace(trace, noise=(*trace.noise, "write /a: no space left on device"))
+    assert isinstance(diagnose(full, 1, DOCKERFILE), DiskFullError)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json as json_format
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
@@ -14,19 +13,13 @@ from invoke.tasks import task
 
 from dockyard.boundary import emit, reported
 from dockyard.optimize_tasks import optimize
+from dockyard.task_settings import task_settings
 
 if TYPE_CHECKING:
     from dockyard.caches.prune_plan import PrunePlan
     from dockyard.settings import Settings
 
 __all__ = ["cache_namespace"]
-
-
-def _settings(**flags: Any) -> Settings:
-    from dockyard.settings import load_settings
-
-    given = {name: value for name, value in flags.items() if value not in (None, [], "")}
-    return load_settings(Path.cwd(), os.environ, given)
 
 
 def _emit_json(values: Any) -> None:
@@ -46,7 +39,7 @@ def init(context: Context, dry_run: bool = False, json: bool = False) -> None:
     from dockyard.process import interruptible
 
     interruptible()
-    done = initialize(_settings(), os.environ, dry_run=dry_run)
+    done = initialize(task_settings(), os.environ, dry_run=dry_run)
     if json:
         _emit_json(done.as_json())
     else:
@@ -60,7 +53,7 @@ def info(context: Context, json: bool = False) -> None:
     from dockyard.caches.information import gather_caches, present_caches
     from dockyard.project import image_name
 
-    settings = _settings()
+    settings = task_settings()
     found = gather_caches(settings, image_name(settings), os.environ)
     if json:
         _emit_json(found.as_json())
@@ -92,7 +85,7 @@ def prune(
     from dockyard.caches.prune import PruneOptions, plan_prune
     from dockyard.project import image_name
 
-    settings = _settings()
+    settings = task_settings()
     options = PruneOptions(mounts=mounts, registry=registry, images=images, everything=all)
     image = image_name(settings)
     plan = plan_prune(settings, options, image, os.environ)
@@ -112,7 +105,7 @@ def clean(context: Context, yes: bool = False, dry_run: bool = False, json: bool
     from dockyard.caches.prune import plan_clean
     from dockyard.project import image_name
 
-    settings = _settings()
+    settings = task_settings()
     plan = plan_clean(settings)
     _carry_out(settings, plan, image_name(settings), dry_run=dry_run, json=json, ask=not yes)
 
@@ -153,7 +146,7 @@ def _transfer(direction: str, *, dry_run: bool, json: bool) -> None:
     from dockyard.process import interruptible
 
     interruptible()
-    settings = _settings()
+    settings = task_settings()
     carry_out = operations.push_cache if direction == "push" else operations.pull_cache
     progress = choose_progress(sys.stderr, os.environ, progress=settings.progress)
     done = carry_out(settings, os.environ, progress, dry_run=dry_run)

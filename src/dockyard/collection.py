@@ -8,7 +8,6 @@ from __future__ import annotations
 import json as json_format
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
@@ -18,18 +17,12 @@ from invoke.tasks import task
 from dockyard.boundary import emit, report, reported
 from dockyard.cache_tasks import cache_namespace
 from dockyard.optimize_tasks import optimize
+from dockyard.task_settings import task_settings
 
 if TYPE_CHECKING:
-    from dockyard.settings import Settings
+    pass
 
 __all__ = ["namespace"]
-
-
-def _settings(**flags: Any) -> Settings:
-    from dockyard.settings import load_settings
-
-    given = {name: value for name, value in flags.items() if value not in (None, [], "")}
-    return load_settings(Path.cwd(), os.environ, given)
 
 
 @task(
@@ -56,7 +49,7 @@ def build(
     """Build the image, show what happened and what it cost, and keep a record of it."""
     from dockyard.build import BuildOptions, build, describe_build
 
-    settings = _settings(platforms=platform)
+    settings = task_settings(platforms=platform)
     options = BuildOptions(push=push, load=load, no_cache=no_cache)
     if print:
         text, notes = describe_build(settings, options, os.environ)
@@ -112,7 +105,7 @@ def init(
 
     if replace and keep:
         raise SettingsError("--replace and --keep contradict each other", hint="give one of them")
-    settings = _settings()
+    settings = task_settings()
     if diff:
         emit(difference(settings) or "no difference")
         return
@@ -135,7 +128,7 @@ def _move_image(direction: str, tag: str, *, json: bool) -> None:
     from dockyard.process import interruptible
 
     interruptible()
-    settings = _settings()
+    settings = task_settings()
     carry_out = images.push_image if direction == "push" else images.pull_image
     progress = choose_progress(sys.stderr, os.environ, progress=settings.progress)
     named = {"tag": tag} if tag else {}
@@ -178,7 +171,7 @@ def info(context: Context, last: int = 10, json: bool = False) -> None:
     from dockyard.information import gather
     from dockyard.presentation import information_lines
 
-    found = gather(_settings(), last)
+    found = gather(task_settings(), last)
     if json:
         emit(json_format.dumps(found.as_json(), indent=1, ensure_ascii=False))
     else:
@@ -192,7 +185,7 @@ def settings(context: Context, json: bool = False) -> None:
     from dockyard.presentation import settings_lines
     from dockyard.settings import masked
 
-    loaded = _settings()
+    loaded = task_settings()
     if json:
         emit(json_format.dumps(masked(loaded), indent=1, ensure_ascii=False))
     else:
@@ -212,7 +205,7 @@ def context_task(context: Context, last: int = 20, json: bool = False) -> None:
     from dockyard.information import context_json, gather_context
     from dockyard.presentation import context_lines
 
-    found = gather_context(_settings())
+    found = gather_context(task_settings())
     if json:
         emit(json_format.dumps(context_json(found), indent=1, ensure_ascii=False))
     else:
@@ -231,7 +224,7 @@ def layers(context: Context, last: int = 10, json: bool = False) -> None:
     from dockyard.display.tables import width_of
     from dockyard.layers_report import gather, report_lines
 
-    found = gather(_settings(), last)
+    found = gather(task_settings(), last)
     if json:
         emit(json_format.dumps(found.as_json(), indent=1, ensure_ascii=False))
     else:
@@ -258,7 +251,7 @@ def check(
     names = list(only or ())
     if reproducible and not names:
         names = [name for name in CHECKS if name not in OPTIONAL or name == "reproducible"]
-    verdicts = run_checks(_settings(), os.environ, names)
+    verdicts = run_checks(task_settings(), os.environ, names)
     if json:
         emit(json_format.dumps([one.as_json() for one in verdicts], indent=1, ensure_ascii=False))
     else:

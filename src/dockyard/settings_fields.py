@@ -345,7 +345,7 @@ FIELDS: tuple[Field, ...] = (
     _own(_OUTPUT, "progress", Kind.STRING, "auto", "How a running build is shown.",
          choices=("auto", "live", "plain", "github", "quiet")),
     _own(_OUTPUT, "records", Kind.INTEGER, 200,
-         "How many build records are kept in .dockyard/records.", minimum=1),
+         "How many build records are kept in .dockyard/builds.", minimum=1),
 
     _shared(_UV, "uv_default_index", Kind.STRING, None,
             "The package index used instead of PyPI. A user and password may stand in the URL.",

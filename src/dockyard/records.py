@@ -1,7 +1,8 @@
 """What a build did, as one JSON file below ``.dockyard/builds``: written whole or not at all.
 
-The schema is this module's dataclasses, ``SCHEMA`` its version. Times are RFC 3339 in UTC,
-durations seconds, sizes bytes, rates shares between 0 and 1; null means unknown, never zero.
+The schema is :class:`BuildRecord` and the parts in :mod:`dockyard.record_parts`, ``SCHEMA`` its
+version. Times are RFC 3339 in UTC, durations seconds, sizes bytes, rates shares between 0 and 1;
+null means unknown, never zero. Schema 1 lacks ``traffic``, ``inputs`` and ``indexes``; it is read.
 """
 
 from __future__ import annotations
@@ -15,14 +16,31 @@ from pathlib import Path
 from typing import Any
 
 from dockyard.errors import RecordError
+from dockyard.record_parts import (
+    CacheRecord,
+    FileRecord,
+    IndexRecord,
+    InputsRecord,
+    InstructionRecord,
+    LayerRecord,
+    PackageRecord,
+    StepRecord,
+    TrafficRecord,
+)
 from dockyard.state import STATE_FOLDER, prepare_state_folder, write_atomically
 
 __all__ = [
     "SCHEMA",
     "BuildRecord",
     "CacheRecord",
+    "FileRecord",
+    "IndexRecord",
+    "InputsRecord",
+    "InstructionRecord",
     "LayerRecord",
+    "PackageRecord",
     "StepRecord",
+    "TrafficRecord",
     "UnreadableRecord",
     "load_records",
     "new_record_id",
@@ -30,51 +48,7 @@ __all__ = [
     "write_record",
 ]
 
-SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """One vertex of the build: where it stands, what it did, when, and whether it was cached."""
-
-    stage: str | None
-    kind: str
-    instruction: str
-    started: str | None
-    seconds: float
-    cached: bool
-    ran: bool
-    bytes: int | None = None
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class LayerRecord:
-    """One layer of the image: bytes unpacked, and what it holds.
-
-    ``holds`` is ``base``, ``environment``, ``dependencies-<n>`` or the copied path; ``packages``
-    names the packages of a dependency layer.
-    """
-
-    holds: str
-    size: int
-    packages: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class CacheRecord:
-    """A build cache that was imported or exported: ``direction`` is ``import`` or ``export``.
-
-    ``type`` is buildx's (``registry``, ``local``, ``gha``, …), ``reference`` the image or folder
-    where it is known. ``error`` says why it failed; a failed import fails no build.
-    """
-
-    direction: str
-    type: str
-    reference: str | None
-    seconds: float
-    bytes: int | None = None
-    error: str | None = None
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -106,6 +80,9 @@ class BuildRecord:
     warnings: tuple[str, ...] = ()
     error: str | None = None
     caches: tuple[CacheRecord, ...] = ()
+    traffic: TrafficRecord | None = None
+    inputs: InputsRecord | None = None
+    indexes: tuple[IndexRecord, ...] = ()
     schema: int = field(default=SCHEMA)
 
     def as_json(self) -> str:
@@ -176,20 +153,44 @@ def read_record(text: str) -> BuildRecord:
         raise ValueError("it has no schema version")
     if values["schema"] > SCHEMA:
         raise ValueError(f"its schema {values['schema']} is newer than this Dockyard's {SCHEMA}")
-    known = {one.name for one in fields(BuildRecord)}
-    values = {key: value for key, value in values.items() if key in known}
     try:
-        values["steps"] = tuple(StepRecord(**step) for step in values["steps"])
-        values["layers"] = tuple(
-            LayerRecord(**{**layer, "packages": tuple(layer.get("packages", ()))})
-            for layer in values["layers"]
-        )
-        values["caches"] = tuple(CacheRecord(**one) for one in values.get("caches", ()))
-        for name in ("base_images", "notes", "warnings"):
-            values[name] = tuple(values.get(name, ()))
-        return BuildRecord(**values)
+        record: BuildRecord = _read(BuildRecord, values)
+        return record
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"it lacks or misshapes a field: {error}") from error
+
+
+# What the fields hold that are dataclasses themselves, or tuples of them.
+_PARTS: dict[str, type[Any]] = {
+    "steps": StepRecord,
+    "layers": LayerRecord,
+    "caches": CacheRecord,
+    "traffic": TrafficRecord,
+    "inputs": InputsRecord,
+    "indexes": IndexRecord,
+    "files": FileRecord,
+    "dockerfile": InstructionRecord,
+}
+
+
+def _read(kind: type[Any], values: dict[str, Any]) -> Any:
+    """Make a dataclass of a JSON object; lists become tuples, unknown keys are left out."""
+    found = {}
+    for one in fields(kind):
+        if one.name not in values:
+            continue
+        value = values[one.name]
+        part = _PARTS.get(one.name)
+        if kind is InputsRecord and one.name == "packages":
+            part = PackageRecord
+        if part and isinstance(value, dict):
+            value = _read(part, value)
+        elif isinstance(value, list) and str(one.type).startswith("tuple"):
+            value = tuple(_read(part, item) if part else item for item in value)
+        elif part and value is not None:
+            raise TypeError(f"{one.name} is neither a list nor an object")
+        found[one.name] = value
+    return kind(**found)
 
 
 def load_records(

@@ -10,13 +10,21 @@ from typing import ParamSpec
 
 from dockyard.errors import EXIT_BUG, EXIT_INTERRUPTED, DockyardError
 
-__all__ = ["emit", "report", "reported"]
+__all__ = ["emit", "program", "report", "reported"]
 
 Parameters = ParamSpec("Parameters")
+
+# What the user typed: advice names commands as `invoke …`, which `dockyard …` may stand for.
+program = "invoke"
+
+
+def _as_typed(text: str) -> str:
+    return text if program == "invoke" else text.replace("`invoke ", f"`{program} ")
 
 
 def emit(text: str) -> None:
     """Write a result to standard output; a reader that went away (``| head``) is no error."""
+    text = _as_typed(text)
     try:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
@@ -28,7 +36,7 @@ def emit(text: str) -> None:
 def report(error: DockyardError) -> None:
     """Show each problem of an error on standard error: what, where, and what to do next."""
     for problem in error.problems:
-        sys.stderr.write(f"error: {problem}\n")
+        sys.stderr.write(_as_typed(f"error: {problem}\n"))
 
 
 def _report_bug(error: Exception) -> None:

@@ -22,6 +22,7 @@ from dockyard.settings import redactor
 from dockyard.state import State
 
 if TYPE_CHECKING:
+    from dockyard.build_inputs import InputsReader
     from dockyard.caches.use import CacheUse
     from dockyard.display import Display
     from dockyard.records import BuildRecord
@@ -82,21 +83,24 @@ def build(
     """
     state = State(settings.root)
     prepared = prepare(settings, options, environment, state)
+    from dockyard.build_inputs import InputsReader
+
     started, clock = datetime.now(UTC), time.monotonic()
+    reader = InputsReader(prepared)
     with prepared.caches or contextlib.nullcontext():
-        ran = _run(prepared, environment, stream)
+        ran = _run(prepared, environment, stream, reader)
         for _ in range(RETRIES):
             again = _without_faulty_caches(prepared, ran)
             if again is None:
                 break
             prepared = again
-            ran = _run(prepared, environment, stream)
+            ran = _run(prepared, environment, stream, reader)
         if prepared.caches:
             caches, ran = _export_caches(prepared, prepared.caches, ran, environment)
             notes = caches.settle(ran.trace, succeeded=ran.status == 0, environment=environment)
             prepared = replace(prepared, notes=(*prepared.notes, *notes))
     seconds = time.monotonic() - clock
-    result = _result(prepared, ran, started, seconds, state)
+    result = _result(prepared, ran, started, seconds, state, reader)
     state.save()
     return result
 
@@ -111,7 +115,9 @@ class _Ran:
     metadata: dict[str, Any]
 
 
-def _run(prepared: Prepared, environment: Mapping[str, str], stream: TextIO) -> _Ran:
+def _run(
+    prepared: Prepared, environment: Mapping[str, str], stream: TextIO, inputs: InputsReader
+) -> _Ran:
     with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
         metadata_file = Path(folder) / "metadata.json"
         secrets = dict(prepared.caches.arguments.environment) if prepared.caches else {}
@@ -120,6 +126,7 @@ def _run(prepared: Prepared, environment: Mapping[str, str], stream: TextIO) -> 
             environment={**build_environment(prepared.settings, environment), **secrets},
             directory=prepared.settings.root,
         ) as child:
+            inputs.begin()
             trace, status, interrupted = _follow(child, prepared, environment, stream)
         return _Ran(trace, status, interrupted, _read_metadata(metadata_file))
 
@@ -241,7 +248,9 @@ def _result(
     started: datetime,
     seconds: float,
     state: State,
+    inputs: InputsReader,
 ) -> BuildResult:
+    from dockyard.build_inputs import record_inputs
     from dockyard.engine import image_facts
     from dockyard.recording import record_build
     from dockyard.records import write_record
@@ -264,6 +273,8 @@ def _result(
         error = diagnose(ran.trace, ran.status, settings.dockerfile)
         # What was recalled may be what was wrong: a stopped engine, an image that is gone.
         state.forget("engine", "base-images", "builder")
+    # After a Ctrl-C nobody waits for a large file that is still being read.
+    read = inputs.result(1.0 if ran.interrupted else None)
     record = record_build(
         prepared,
         ran.trace,
@@ -273,6 +284,7 @@ def _result(
         metadata=ran.metadata,
         image=image,
         error=error,
+        inputs=record_inputs(prepared, ran.trace, read),
     )
     path: Path | None = None
     try:

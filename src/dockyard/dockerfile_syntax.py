@@ -10,7 +10,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Instruction", "Stage", "executed_after_linked_copy", "parse_dockerfile"]
+__all__ = [
+    "Instruction",
+    "Stage",
+    "executed_after_linked_copy",
+    "parse_dockerfile",
+    "parse_instructions",
+]
 
 _HEREDOC = re.compile(r"<<-?\s*(?:\"([^\"\s]+)\"|'([^'\s]+)'|([A-Za-z_][\w.-]*))")
 _TAKES_HEREDOC = ("ADD", "COPY", "RUN")
@@ -54,7 +60,8 @@ class Stage:
     instructions: tuple[Instruction, ...]
 
 
-def _instructions(text: str) -> list[Instruction]:
+def parse_instructions(text: str) -> list[Instruction]:
+    """List all instructions in order, those before the first ``FROM`` too."""
     escape = "\\"
     directive = re.match(r"\s*#\s*escape\s*=\s*(`|\\)\s*$", text.split("\n", 1)[0], re.IGNORECASE)
     if directive:
@@ -97,7 +104,7 @@ def _instructions(text: str) -> list[Instruction]:
 def parse_dockerfile(text: str) -> tuple[Stage, ...]:
     """Split a Dockerfile into its stages; instructions before the first ``FROM`` are left out."""
     stages: list[Stage] = []
-    for instruction in _instructions(text):
+    for instruction in parse_instructions(text):
         if instruction.keyword == "FROM":
             words = instruction.text.split()[len(instruction.flags) :]
             named = len(words) >= 3 and words[1].upper() == "AS"

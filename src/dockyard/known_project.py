@@ -12,7 +12,24 @@ from dockyard.project import Package, ProjectFacts, Target, read_project
 from dockyard.settings import Settings
 from dockyard.state import State
 
-__all__ = ["Facts", "KnownProject", "fingerprint_of", "project_facts", "target_of"]
+__all__ = ["Facts", "KnownProject", "LockedPackage", "fingerprint_of", "project_facts", "target_of"]
+
+
+@dataclass(frozen=True)
+class LockedPackage:
+    """A package as the lock has it for the image (see :class:`dockyard.lock.Package`).
+
+    ``source`` is null for one from an index, else the URL with its commit, or the path. ``bytes``
+    is the size of the file that is downloaded, None where the lock does not tell. ``wheel``: it is
+    installed as it was downloaded, and not built from source.
+    """
+
+    name: str
+    version: str
+    identity: str
+    source: str | None
+    bytes: int | None
+    wheel: bool
 
 
 @dataclass(frozen=True)
@@ -23,6 +40,7 @@ class KnownProject:
     version: str
     packages: tuple[str, ...]
     local: LocalPackages = NO_LOCAL_PACKAGES
+    locked: tuple[LockedPackage, ...] = ()
 
 
 def target_of(settings: Settings, architecture: str = "amd64") -> Target:
@@ -70,6 +88,22 @@ def _texts(value: object) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
+def _locked(package: Package) -> LockedPackage:
+    source = package.source
+    place = None
+    if source.kind != "registry":
+        place = source.location + (f"@{source.revision}" if source.revision else "")
+        place += f"#subdirectory={source.subdirectory}" if source.subdirectory else ""
+    return LockedPackage(
+        package.name,
+        package.version,
+        package.identity,
+        place,
+        package.size,
+        package.has_wheel and source.kind in ("registry", "url", "path"),
+    )
+
+
 def _workspace(project: bytes) -> list[str]:
     """List the globs of a workspace's members, relative and below the project."""
     import tomllib
@@ -97,7 +131,7 @@ class Facts:
         ]
         self.lock_fingerprint = fingerprint_of(project, lock, *chosen)
         fingerprint = fingerprint_of(
-            self.lock_fingerprint, [settings.install, settings.copy_paths], "members"
+            self.lock_fingerprint, [settings.install, settings.copy_paths], "members, locked"
         )
         remembered = state.recall("project", fingerprint)
         if isinstance(remembered, dict) and self._members(remembered) == remembered.get("members"):
@@ -112,6 +146,7 @@ class Facts:
                     python_path=tuple(local["python_path"]),
                     git=bool(local["git"]),
                 ),
+                tuple(LockedPackage(**one) for one in remembered["locked"]),
             )
         else:
             facts = self.full()
@@ -119,7 +154,8 @@ class Facts:
             local_packages = find_local_packages(
                 folder, facts, install=settings.install, copy_paths=settings.copy_paths
             )
-            self.known = KnownProject(facts.name, facts.version, names, local_packages)
+            locked = tuple(map(_locked, facts.packages))
+            self.known = KnownProject(facts.name, facts.version, names, local_packages, locked)
             found = asdict(self.known) | {
                 "files": [str(path.relative_to(folder)) for path in facts.files[2:]],
                 "globs": _workspace(project),

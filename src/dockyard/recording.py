@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,15 @@ from dockyard.dockerfile import (
     DEPENDENCY_STAGE_PREFIX,
     is_dependency_stage,
 )
-from dockyard.layer_reports import layer_notes
+from dockyard.layer_reports import IndexAttempt, layer_notes, parse_report
 from dockyard.records import (
     BuildRecord,
     CacheRecord,
+    IndexRecord,
+    InputsRecord,
     LayerRecord,
     StepRecord,
+    TrafficRecord,
     new_record_id,
 )
 from dockyard.settings import masked, redactor
@@ -74,7 +77,7 @@ def _layers(
     return tuple(found)
 
 
-def _step(step: Step) -> StepRecord:
+def _step(step: Step, positions: Mapping[str, int]) -> StepRecord:
     return StepRecord(
         stage=step.stage,
         kind=str(step.kind),
@@ -85,6 +88,26 @@ def _step(step: Step) -> StepRecord:
         ran=step.ran,
         bytes=step.bytes_done or None,
         error=step.error,
+        platform=step.platform,
+        inputs=tuple(sorted({positions[one] for one in step.inputs if one in positions})),
+    )
+
+
+def _indexes(trace: BuildTrace) -> tuple[IndexRecord, ...]:
+    lines = (line for step in trace.steps for line in step.log)
+    return tuple(
+        IndexRecord(
+            layer=one.layer,
+            kind=one.kind,
+            index=one.index,
+            served=one.served,
+            rejected=one.rejected,
+            reason=one.reason,
+            seconds=one.seconds,
+        )
+        for line in lines
+        for one in parse_report(line)
+        if isinstance(one, IndexAttempt)
     )
 
 
@@ -135,6 +158,8 @@ def record_build(
     metadata: dict[str, Any],
     image: ImageFacts | None,
     error: DockyardError | None,
+    inputs: InputsRecord | None = None,
+    traffic: TrafficRecord | None = None,
 ) -> BuildRecord:
     """Put the record together; every text in it has been through the redaction of secrets."""
     settings, engine, revision = prepared.settings, prepared.engine, prepared.revision
@@ -144,6 +169,7 @@ def record_build(
         for step in trace.steps
         if str(step.kind) == "context" and step.instruction.startswith("load build context")
     ]
+    positions = {step.digest: number for number, step in enumerate(trace.steps)}
     record = BuildRecord(
         id=new_record_id(started),
         outcome=outcome,
@@ -189,7 +215,7 @@ def record_build(
             "overall": rates.overall,
         },
         context_bytes=sum(context) if context else None,
-        steps=tuple(_step(step) for step in trace.steps),
+        steps=tuple(_step(step, positions) for step in trace.steps),
         settings=masked(settings),
         notes=(*prepared.notes, *layer_notes(line for step in trace.steps for line in step.log)),
         warnings=tuple(warning.short for warning in trace.warnings),
@@ -197,5 +223,8 @@ def record_build(
         caches=name_caches(
             trace.caches, prepared.definition.cache_from, prepared.definition.cache_to
         ),
+        traffic=traffic,
+        inputs=inputs,
+        indexes=_indexes(trace),
     )
     return record.cleaned(redactor(settings))

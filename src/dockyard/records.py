@@ -161,15 +161,16 @@ def read_record(text: str) -> BuildRecord:
 
 
 # What the fields hold that are dataclasses themselves, or tuples of them.
-_PARTS: dict[str, type[Any]] = {
-    "steps": StepRecord,
-    "layers": LayerRecord,
-    "caches": CacheRecord,
-    "traffic": TrafficRecord,
-    "inputs": InputsRecord,
-    "indexes": IndexRecord,
-    "files": FileRecord,
-    "dockerfile": InstructionRecord,
+_PARTS: dict[tuple[type[Any], str], type[Any]] = {
+    (BuildRecord, "steps"): StepRecord,
+    (BuildRecord, "layers"): LayerRecord,
+    (BuildRecord, "caches"): CacheRecord,
+    (BuildRecord, "traffic"): TrafficRecord,
+    (BuildRecord, "inputs"): InputsRecord,
+    (BuildRecord, "indexes"): IndexRecord,
+    (InputsRecord, "packages"): PackageRecord,
+    (InputsRecord, "files"): FileRecord,
+    (InputsRecord, "dockerfile"): InstructionRecord,
 }
 
 
@@ -180,9 +181,7 @@ def _read(kind: type[Any], values: dict[str, Any]) -> Any:
         if one.name not in values:
             continue
         value = values[one.name]
-        part = _PARTS.get(one.name)
-        if kind is InputsRecord and one.name == "packages":
-            part = PackageRecord
+        part = _PARTS.get((kind, one.name))
         if part and isinstance(value, dict):
             value = _read(part, value)
         elif isinstance(value, list) and str(one.type).startswith("tuple"):

@@ -197,6 +197,7 @@ def record_inputs(prepared: Prepared, trace: BuildTrace, read: ReadInputs) -> In
         base_digests=digests,
         builder_id=read.builder_id,
         platforms=tuple(platforms),
+        no_cache=prepared.definition.no_cache,
         unknown=unknown or None,
     )
     if scope is None:

@@ -143,8 +143,8 @@ class InputsRecord:
     largest are listed, and ``files_left_out`` counts the others. ``arguments`` are the build
     arguments, without secrets. ``base_digests``: manifest digest by build argument. ``builder_id``
     tells one builder from another of its name. ``cache_scope`` names branch and platform of the
-    caches that were asked for; it is null where none was. ``unknown`` says of each field that could
-    not be found out why.
+    caches that were asked for; it is null where none was. ``no_cache``: whether every step was to
+    run, cached or not. ``unknown`` says of each field that could not be found out why.
     """
 
     packages: tuple[PackageRecord, ...] = ()
@@ -156,6 +156,7 @@ class InputsRecord:
     builder_id: str | None = None
     platforms: tuple[str, ...] = ()
     cache_scope: dict[str, str] | None = None
+    no_cache: bool | None = None
     unknown: dict[str, str] | None = None
 
 

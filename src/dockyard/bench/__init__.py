@@ -1,0 +1,1 @@
+"""``invoke bench``: scenarios × Dockerfiles × environments, measured in one run."""

@@ -140,7 +140,7 @@ def _carry_out(
     pruned.raise_failures()
 
 
-def _transfer(direction: str, *, dry_run: bool, json: bool) -> None:
+def _transfer(direction: str, *, mounts: bool, dry_run: bool, json: bool) -> None:
     from dockyard.caches import operations
     from dockyard.display.transfer import choose_progress
     from dockyard.process import interruptible
@@ -149,7 +149,7 @@ def _transfer(direction: str, *, dry_run: bool, json: bool) -> None:
     settings = task_settings()
     carry_out = operations.push_cache if direction == "push" else operations.pull_cache
     progress = choose_progress(sys.stderr, os.environ, progress=settings.progress)
-    done = carry_out(settings, os.environ, progress, dry_run=dry_run)
+    done = carry_out(settings, os.environ, progress, mounts_only=mounts, dry_run=dry_run)
     if json:
         _emit_json(done.as_json())
     else:
@@ -158,26 +158,28 @@ def _transfer(direction: str, *, dry_run: bool, json: bool) -> None:
 
 @task(
     help={
+        "mounts": "uv's cache mount alone: a build with the backend registry moves layers itself",
         "dry-run": "show what would be pushed, and push nothing",
         "json": "print as JSON on standard output",
     }
 )
 @reported
-def push(context: Context, dry_run: bool = False, json: bool = False) -> None:
+def push(context: Context, mounts: bool = False, dry_run: bool = False, json: bool = False) -> None:
     """Push the local cache and uv's cache mount to DOCKYARD_REGISTRY: only what it lacks."""
-    _transfer("push", dry_run=dry_run, json=json)
+    _transfer("push", mounts=mounts, dry_run=dry_run, json=json)
 
 
 @task(
     help={
+        "mounts": "uv's cache mount alone: a build with the backend registry moves layers itself",
         "dry-run": "show what would be pulled, and pull nothing",
         "json": "print as JSON on standard output",
     }
 )
 @reported
-def pull(context: Context, dry_run: bool = False, json: bool = False) -> None:
+def pull(context: Context, mounts: bool = False, dry_run: bool = False, json: bool = False) -> None:
     """Pull the cache of this branch, or the next best, from DOCKYARD_REGISTRY: only what lacks."""
-    _transfer("pull", dry_run=dry_run, json=json)
+    _transfer("pull", mounts=mounts, dry_run=dry_run, json=json)
 
 
 def cache_namespace() -> Collection:

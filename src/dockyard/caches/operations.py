@@ -156,12 +156,14 @@ def push_cache(
     environment: Mapping[str, str],
     progress: TransferProgress,
     *,
+    mounts_only: bool = False,
     dry_run: bool = False,
 ) -> CacheTransfer:
-    """Save the cache mount, then push it and this branch's local cache.
+    """Save the cache mount, then push it and, unless ``mounts_only``, this branch's local cache.
 
     With ``dry_run`` nothing is saved nor pushed. Raises CacheError where there is no cache to push,
-    and what the registry or the directory refuses; the registry's tags then are as they were.
+    and what the registry or the directory refuses; the registry's tags then are as they were. That
+    a mount has nothing to keep is a note.
     """
     work = _Work(settings, environment)
     scope, directory = work.scope, work.directory
@@ -171,18 +173,19 @@ def push_cache(
         work.notes += save_into(directory, scope.mounts_tag, settings, environment, work.state)
     with directory.open((scope.export_tag, scope.mounts_tag)) as snapshot, work.client() as client:
         work.notes += snapshot.notes
-        wanted = [(scope.export_tags, snapshot.imports.get(scope.export_tag))]
+        exported = snapshot.imports.get(scope.export_tag)
+        wanted = [] if mounts_only else [(scope.export_tags, exported)]
         if work.with_mounts:
             wanted.append(((scope.mounts_tag,), snapshot.imports.get(scope.mounts_tag)))
         layout = snapshot.layout
         plans = [(tags, plan_push(layout, one, client)) for tags, one in wanted if one]
-        if not plans:
+        if not plans and not mounts_only:
             raise CacheError(
                 f"there is no local cache {scope.export_tag} to push",
                 where=str(directory.root),
                 hint="`DOCKYARD_CACHE_BACKENDS=local invoke build` makes one",
             )
-        if wanted[0][1] is None:
+        if exported is None and not mounts_only:
             work.notes.append(f"there is no local cache {scope.export_tag}: build first")
         done: dict[tuple[str, ...], Transferred] = {}
         for tags, plan in plans:
@@ -201,10 +204,12 @@ def pull_cache(
     environment: Mapping[str, str],
     progress: TransferProgress,
     *,
+    mounts_only: bool = False,
     dry_run: bool = False,
 ) -> CacheTransfer:
     """Pull the best cache that the registry has for this branch, then restore the cache mount.
 
+    With ``mounts_only`` the mount alone: a build with the backend ``registry`` reads layers itself.
     The branch's own, else the default branch's, else the shared one. That there is none is a note.
     With ``dry_run`` nothing is pulled. Raises what the registry or the directory refuses; the local
     cache then is as it was, and what arrived is kept for the next pull.
@@ -213,7 +218,7 @@ def pull_cache(
     scope, directory = work.scope, work.directory
     ingest = directory.root / INGEST
     with work.client() as client:
-        found = _find(client, work)
+        found = _find(client, work, mounts_only=mounts_only)
         if not found:
             return work.finish("pull", None, None, dry_run=dry_run)
         with directory.open(tuple(directory.layout.index())) as snapshot:
@@ -250,18 +255,22 @@ def pull_cache(
     return work.finish("pull", layers, mounts, restored=restored, dry_run=dry_run)
 
 
-def _find(client: RegistryClient, work: _Work) -> dict[str, Manifest]:
+def _find(client: RegistryClient, work: _Work, *, mounts_only: bool) -> dict[str, Manifest]:
     """Read the manifests of what is to be pulled, by tag; notes on what there is not."""
     found: dict[str, Manifest] = {}
-    for tag in work.scope.import_tags:
+    if mounts_only and not work.with_mounts:
+        work.notes.append("DOCKYARD_CACHE_MOUNTS is none: there is nothing to pull")
+        return found
+    tags = (work.scope.mounts_tag,) if mounts_only else work.scope.import_tags
+    for tag in tags:
         manifest = client.read_manifest(tag)
         if manifest:
             found[tag] = manifest
             break
     else:
-        work.notes.append(
-            f"{work.repository} has no cache yet (looked for {', '.join(work.scope.import_tags)})"
-        )
+        work.notes.append(f"{work.repository} has no cache yet (looked for {', '.join(tags)})")
+    if mounts_only:
+        return found
     mounts = client.read_manifest(work.scope.mounts_tag) if work.with_mounts else None
     return {**found, work.scope.mounts_tag: mounts} if mounts else found
 

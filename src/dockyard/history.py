@@ -23,7 +23,15 @@ from dockyard.lock_versions import History, Locked, LockedPackages, changes, loc
 from dockyard.state import STATE_FOLDER, prepare_state_folder, write_atomically
 from dockyard.target import Target
 
-__all__ = ["VERSIONS", "LockReader", "lock_history", "parse_log", "split_blobs"]
+__all__ = [
+    "LOG_ENTRIES",
+    "VERSIONS",
+    "LockReader",
+    "lock_history",
+    "log_arguments",
+    "parse_log",
+    "split_blobs",
+]
 
 VERSIONS = 200
 """So many versions tell what there is to learn; older ones tell of another project."""
@@ -149,6 +157,22 @@ def _roots(lock: LockFile) -> list[str]:
     return at_root or [normalize(member) for member in lock.members]
 
 
+def log_arguments(lock: str) -> list[str]:
+    """Return git's arguments for the commits of a lock, as :func:`parse_log` reads them."""
+    return [
+        "log",
+        "--first-parent",
+        "-m",
+        "--follow",
+        "--raw",
+        "--no-abbrev",
+        "--format=%x00%H",
+        f"--max-count={LOG_ENTRIES}",
+        "--",
+        lock,
+    ]
+
+
 def lock_history(
     directory: Path,
     *,
@@ -157,13 +181,16 @@ def lock_history(
     target: Target,
     limit: int = VERSIONS,
     memory: Path | None = None,
+    lock: str = "uv.lock",
+    progress: Callable[[int, int], None] | None = None,
 ) -> History:
     """Return the last ``limit`` committed versions of a project's lock that changed its packages.
 
-    Renames and moves of the file are followed. ``memory``: the folder in which ``.dockyard`` keeps
-    what was read, so that each version is read once; None keeps nothing. Nothing here is an error:
-    without git, in a shallow clone or with unreadable versions the history is just shorter, and
-    its notes say so.
+    ``lock``: its path below ``directory``, which may be a bare repository. Renames and moves of the
+    file are followed. ``memory``: the folder in which ``.dockyard`` keeps what was read, so that
+    each version is read once; None keeps nothing. ``progress`` is told how many commits have been
+    read, of how many. Nothing here is an error: without git, in a shallow clone or with unreadable
+    versions the history is just shorter, and its notes say so.
     """
 
     def git(*arguments: str, given: bytes | None = None) -> process.Completed:
@@ -176,18 +203,7 @@ def lock_history(
         if not shallow.succeeded:
             reason = (shallow.stderr.strip().splitlines() or ["git failed"])[0]
             return History(notes=(f"no history of uv.lock: {reason}",))
-        log = git(
-            "log",
-            "--first-parent",
-            "-m",
-            "--follow",
-            "--raw",
-            "--no-abbrev",
-            "--format=%x00%H",
-            f"--max-count={LOG_ENTRIES}",
-            "--",
-            "uv.lock",
-        )
+        log = git(*log_arguments(lock))
     except OSError as error:
         return History(notes=(f"no history of uv.lock: git cannot be run ({error.strerror})",))
     commits = parse_log(log.stdout)
@@ -199,7 +215,11 @@ def lock_history(
     versions: list[LockedPackages] = []
     made_by: list[str] = []
     used: dict[str, LockedPackages | None] = {}
-    for commit, blob, packages in _read(git, reader, commits, remembered):
+    for number, (commit, blob, packages) in enumerate(
+        _read(git, reader, commits, remembered), start=1
+    ):
+        if progress:
+            progress(number, len(commits))
         used[blob] = packages
         if packages is None:
             continue

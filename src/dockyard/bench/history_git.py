@@ -135,8 +135,15 @@ def read_git_history(
     Extras and groups are those given, else those of ``[tool.dockyard]`` in the newest pyproject.
     """
     folder = PurePosixPath(choice.path).parent
-    pyproject = _newest_pyproject(directory, folder, environment)
+    pyproject = _newest_pyproject(directory, f"./{folder}", environment)
     tool = _table(_table(pyproject, "tool"), "dockyard")
+    if not tool:
+        # Where Dockyard is used from a repository's root, its table is there and names the folder.
+        prefix = run_git(directory, ["rev-parse", "--show-prefix"]).stdout.strip()
+        root = _newest_pyproject(directory, "", environment)
+        tool = _table(_table(root, "tool"), "dockyard")
+        if PurePosixPath(str(tool.get("project", "."))) != PurePosixPath(prefix) / folder:
+            tool = {}
     notes = list(choice.notes)
     if not extras and not groups:
         extras, groups = _strings(tool.get("extras")), _strings(tool.get("groups"))
@@ -163,13 +170,18 @@ def read_git_history(
 
 
 def _newest_pyproject(
-    directory: Path, folder: PurePosixPath, environment: Mapping[str, str] | None
+    directory: Path, folder: str, environment: Mapping[str, str] | None
 ) -> dict[str, Any]:
-    """Read the pyproject.toml beside the lock, as committed last; {} where there is none."""
-    path = folder / "pyproject.toml"
-    shown = run_git(directory, ["show", f"HEAD:./{path}"], environment)
-    if not shown.succeeded:  # a bare repository has no folder that "./" could be
-        shown = run_git(directory, ["show", f"HEAD:{path}"], environment)
+    """Read a folder's pyproject.toml as committed last; {} where there is none.
+
+    ``folder`` counts from the repository's root, with ``./`` from the directory.
+    """
+    path = f"{folder}/pyproject.toml" if folder else "pyproject.toml"
+    shown = run_git(directory, ["show", f"HEAD:{path}"], environment)
+    if not shown.succeeded and path.startswith("./"):
+        # A bare repository has no folder that "./" could be.
+        plain = str(PurePosixPath(path))
+        shown = run_git(directory, ["show", f"HEAD:{plain}"], environment)
     try:
         return tomllib.loads(shown.stdout) if shown.succeeded else {}
     except tomllib.TOMLDecodeError:

@@ -123,10 +123,9 @@ def replay_repository(
     versions = history.versions
     if len(versions) < 2:
         found = "no version" if not versions else "one version"
-        reasons = (*notes, *history.notes)
         raise ProjectError(
             f"there is {found} of the lock, so no change that could be replayed"
-            + "".join(f"; {reason}" for reason in reasons),
+            + "".join(f"; {reason}" for reason in history.notes),
             where=name,
             hint="`invoke layers` tells what to expect of a lock without a history",
         )

@@ -11,9 +11,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FileConflict", "IndexAttempt", "LayerReport", "LeftOut", "layer_notes", "parse_report"]
+__all__ = [
+    "MARK",
+    "BuiltFromSource",
+    "FileConflict",
+    "IndexAttempt",
+    "LayerReport",
+    "LeftOut",
+    "layer_notes",
+    "parse_report",
+]
 
-_MARK = "dockyard: {"
+MARK = "dockyard: {"
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,8 @@ class IndexAttempt:
 
     ``kind``: ``mirror``, ``index`` (one that packages are pinned to) or ``default``. ``served`` and
     ``rejected`` are package names; what uv's cache already had of this index counts as served.
+    ``downloaded`` and ``cached`` are those of the served that uv said it downloads, or has; both
+    lack a package of which it said nothing. They are None in a report of an older Dockerfile.
     """
 
     layer: str
@@ -31,6 +42,16 @@ class IndexAttempt:
     rejected: tuple[str, ...]
     reason: str
     seconds: float
+    downloaded: tuple[str, ...] | None = None
+    cached: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class BuiltFromSource:
+    """What was downloaded to build packages of one layer from source, as ``name==version``."""
+
+    layer: str
+    downloaded: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -52,16 +73,16 @@ class LeftOut:
     bytes: int
 
 
-LayerReport = IndexAttempt | FileConflict | LeftOut
+LayerReport = IndexAttempt | BuiltFromSource | FileConflict | LeftOut
 
 
 def parse_report(line: str) -> tuple[LayerReport, ...]:
     """Read one line of a log; nothing, if no layer's script wrote it."""
-    start = line.find(_MARK)
+    start = line.find(MARK)
     if start < 0:
         return ()
     try:
-        values: Any = json.loads(line[start + len(_MARK) - 1 :])
+        values: Any = json.loads(line[start + len(MARK) - 1 :])
         layer = str(values["layer"])
         if "conflict" in values:
             packages = tuple(map(str, values["packages"]))
@@ -71,6 +92,8 @@ def parse_report(line: str) -> tuple[LayerReport, ...]:
                 LeftOut(layer, str(policy), int(one["files"]), int(one["bytes"]))
                 for policy, one in values["left out"].items()
             )
+        if "downloaded to build" in values:
+            return (BuiltFromSource(layer, tuple(map(str, values["downloaded to build"]))),)
         return (
             IndexAttempt(
                 layer=layer,
@@ -80,10 +103,16 @@ def parse_report(line: str) -> tuple[LayerReport, ...]:
                 rejected=tuple(map(str, values["rejected"])),
                 reason=str(values["reason"]),
                 seconds=float(values["seconds"]),
+                downloaded=_names(values.get("downloaded")),
+                cached=_names(values.get("cached")),
             ),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return ()
+
+
+def _names(values: Any) -> tuple[str, ...] | None:
+    return None if values is None else tuple(map(str, values))
 
 
 def _some(names: tuple[str, ...], limit: int = 3) -> str:

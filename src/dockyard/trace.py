@@ -11,6 +11,7 @@ from dockyard.steps import StepKind
 
 __all__ = [
     "COUNTED_KINDS",
+    "BlobTransfer",
     "BuildTrace",
     "BuildWarning",
     "CacheTransfer",
@@ -25,13 +26,23 @@ COUNTED_KINDS = frozenset({StepKind.COPY, StepKind.RUN, StepKind.FILE})
 
 
 @dataclass(frozen=True)
+class BlobTransfer:
+    """A blob that a step read: bytes so far, and its size, which is 0 while it is not known."""
+
+    digest: str
+    done: int
+    size: int
+
+
+@dataclass(frozen=True)
 class Step:
     """One vertex, as it stands.
 
     ``seconds`` is the time that it was busy: the union of its intervals, as BuildKit's own display
     counts (``util/progress/progressui/display.go``, ``mergeIntervals``). ``bytes_done`` and
     ``bytes_total`` sum what travelled for it, the context or the blobs of an image; the total is 0
-    where BuildKit doesn't know it. ``log`` holds the last 200 lines. ``cached`` means that its
+    where BuildKit doesn't know it; ``blobs`` has those of blobs alone. ``log`` holds the last 200
+    lines, and the reports (see :mod:`dockyard.layer_reports`) among those before. ``cached`` means that its
     result was found and nothing was executed. ``error`` is that of its last attempt: BuildKit runs
     a step whose cached result cannot be loaded, and it may then succeed. A vertex that neither
     started nor completed was not reached: BuildKit found out that it needs it not.
@@ -53,6 +64,7 @@ class Step:
     bytes_done: int
     bytes_total: int
     log: tuple[str, ...]
+    blobs: tuple[BlobTransfer, ...] = ()
 
     @property
     def running(self) -> bool:

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from dockyard.layer_reports import MARK
 from dockyard.steps import StepKind, StepName, parse_step_name
-from dockyard.trace import BuildTrace, BuildWarning, Step, busy_seconds
+from dockyard.trace import BlobTransfer, BuildTrace, BuildWarning, Step, busy_seconds
 
 __all__ = ["TraceReader", "parse_timestamp"]
 
@@ -26,6 +27,8 @@ KEPT_LOG_LINES = 200
 KEPT_NOISE_LINES = 500
 # Of a line that is longer only the end is kept: a step may print megabytes without a newline.
 KEPT_CHARACTERS = 4000
+# A layer's report names all of its packages in one line; half of one is worth nothing.
+KEPT_REPORT_CHARACTERS = 1 << 20
 LARGEST_COUNT = 2**63 - 1  # of Go's int64
 
 _TIMESTAMP = re.compile(
@@ -71,6 +74,7 @@ class _Vertex:
     error_unstarted: str | None = None
     transfers: dict[str, tuple[int, int]] = field(default_factory=dict)
     log: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LOG_LINES))
+    dropped_reports: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LOG_LINES))
     open_lines: dict[int, bytes] = field(default_factory=dict)
     step: Step | None = None
 
@@ -107,7 +111,15 @@ class _Vertex:
                 bytes_done=sum(done for done, _ in self.transfers.values()),
                 bytes_total=sum(total for _, total in self.transfers.values()),
                 log=tuple(
-                    [*self.log, *(_final(one)[-KEPT_CHARACTERS:] for one in left)][-KEPT_LOG_LINES:]
+                    [
+                        *self.dropped_reports,
+                        *[*self.log, *map(_kept, map(_final, left))][-KEPT_LOG_LINES:],
+                    ]
+                ),
+                blobs=tuple(
+                    BlobTransfer(name, done, total)
+                    for name, (done, total) in self.transfers.items()
+                    if name.startswith("sha256:")
                 ),
             )
         return self.step
@@ -116,6 +128,11 @@ class _Vertex:
 def _final(line: str) -> str:
     """Take of a line that was overwritten, as progress bars do, what stands there at the end."""
     return line.rstrip("\r").rpartition("\r")[2]
+
+
+def _kept(line: str) -> str:
+    """Cut a long line, but for a report's."""
+    return line[-(KEPT_REPORT_CHARACTERS if MARK in line else KEPT_CHARACTERS) :]
 
 
 def _text(value: object) -> str:
@@ -245,8 +262,11 @@ class TraceReader:
             b"\n"
         )
         for one in lines:
-            vertex.log.append(_final(self._clean(_decoded(one)))[-KEPT_CHARACTERS:])
-        if len(rest) > 4 * KEPT_CHARACTERS:
+            if len(vertex.log) == KEPT_LOG_LINES and MARK in vertex.log[0]:
+                vertex.dropped_reports.append(vertex.log[0])
+            vertex.log.append(_kept(_final(self._clean(_decoded(one)))))
+        limit = KEPT_REPORT_CHARACTERS if MARK.encode() in rest[:64] else KEPT_CHARACTERS
+        if len(rest) > 4 * limit:
             # Cleaned before it is cut, so that no half of a secret escapes.
             rest = self._clean(_decoded(rest))[-KEPT_CHARACTERS:].encode()
         vertex.open_lines[stream] = rest

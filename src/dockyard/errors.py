@@ -14,7 +14,8 @@
     ├── DiskFullError          11   the engine or this machine has no space left
     ├── RecordError            12   build records cannot be read or written
     ├── CacheError             13   the build cache cannot be read or written
-    └── CheckFailedError       14   a check was made and found something
+    ├── CheckFailedError       14   a check was made and found something
+    └── CheckUnavailableError  15   no check found anything, but one could not be made
 
 Exit code 70 (``EX_SOFTWARE`` of sysexits.h) is kept for Dockyard's own bugs and 130 for an
 interrupted command. Invoke itself uses 1 for a command line that it does not understand.
@@ -32,6 +33,7 @@ __all__ = [
     "BuilderError",
     "CacheError",
     "CheckFailedError",
+    "CheckUnavailableError",
     "DiskFullError",
     "DockerfileError",
     "DockyardError",
@@ -152,3 +154,9 @@ class CheckFailedError(DockyardError):
     """A check was made and found something; one that could not be made raises another error."""
 
     exit_code = 14
+
+
+class CheckUnavailableError(DockyardError):
+    """A check could not be made, and none of those that were made found anything."""
+
+    exit_code = 15

@@ -10,16 +10,28 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-__all__ = ["Completed", "Following", "Interrupted", "follow", "interruptible", "run", "start"]
+__all__ = [
+    "Completed",
+    "Following",
+    "Interrupted",
+    "Server",
+    "follow",
+    "interruptible",
+    "run",
+    "serve",
+    "start",
+]
 
 INTERRUPT_SECONDS = 10.0
 TERMINATE_SECONDS = 5.0
+PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 @dataclass(frozen=True)
@@ -235,3 +247,56 @@ def follow(
             start_new_session=True,
         )
     )
+
+
+@dataclass
+class Server:
+    """A program that serves until it is stopped, and not longer than we live (on Linux)."""
+
+    process: subprocess.Popen[bytes]
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended by itself."""
+        return self.process.poll() is None
+
+    def stop(self) -> None:
+        """Terminate it, and kill it where it does not end."""
+        self.process.terminate()
+        try:
+            self.process.wait(TERMINATE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def serve(arguments: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Server:
+    """Start a server, both of its outputs in the file ``log``; call this from the main thread.
+
+    It is killed when the thread that started it ends, so that none outlives us. Raises
+    FileNotFoundError where there is no such program.
+    """
+    parent = os.getpid()
+    libc = None
+    if sys.platform == "linux":
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+
+    def die_with_parent() -> None:
+        if libc is not None:
+            libc.prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(1)
+
+    with log.open("wb") as output:
+        return Server(
+            subprocess.Popen(
+                list(arguments),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=die_with_parent,
+            )
+        )

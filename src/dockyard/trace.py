@@ -42,10 +42,10 @@ class Step:
     counts (``util/progress/progressui/display.go``, ``mergeIntervals``). ``bytes_done`` and
     ``bytes_total`` sum what travelled for it, the context or the blobs of an image; the total is 0
     where BuildKit doesn't know it; ``blobs`` has those of blobs alone. ``log`` holds the last 200
-    lines, and the reports (see :mod:`dockyard.layer_reports`) among those before. ``cached`` means that its
-    result was found and nothing was executed. ``error`` is that of its last attempt: BuildKit runs
-    a step whose cached result cannot be loaded, and it may then succeed. A vertex that neither
-    started nor completed was not reached: BuildKit found out that it needs it not.
+    lines, and the reports (see :mod:`dockyard.layer_reports`) among those before. ``cached`` means
+    that its result was found and nothing was executed. ``error`` is that of its last attempt:
+    BuildKit runs a step whose cached result cannot be loaded, and it may then succeed. A vertex
+    that neither started nor completed was not reached: BuildKit found out that it needs it not.
     """
 
     digest: str

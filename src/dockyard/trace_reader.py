@@ -110,11 +110,9 @@ class _Vertex:
                 error=last.error if last else self.error_unstarted,
                 bytes_done=sum(done for done, _ in self.transfers.values()),
                 bytes_total=sum(total for _, total in self.transfers.values()),
-                log=tuple(
-                    [
-                        *self.dropped_reports,
-                        *[*self.log, *map(_kept, map(_final, left))][-KEPT_LOG_LINES:],
-                    ]
+                log=(
+                    *self.dropped_reports,
+                    *[*self.log, *map(_kept, map(_final, left))][-KEPT_LOG_LINES:],
                 ),
                 blobs=tuple(
                     BlobTransfer(name, done, total)

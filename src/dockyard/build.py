@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dockyard.records import BuildRecord
     from dockyard.settings import Settings
     from dockyard.trace import BuildTrace
+    from dockyard.trace_reader import TraceReader
 
 __all__ = ["BuildOptions", "BuildResult", "build", "describe_build", "present"]
 
@@ -138,9 +139,7 @@ def _export_caches(
     targets = caches.arguments.after_push
     if ran.status or ran.interrupted or not targets:
         return caches, ran
-    from dockyard.trace_reader import TraceReader
-
-    reader = TraceReader(clean=redactor(prepared.settings))
+    reader = _trace_reader(prepared)
     with process.follow(
         prepared.definition.exporting_caches(targets, caches.sources_after(ran.trace)).arguments(),
         environment=build_environment(prepared.settings, environment),
@@ -198,13 +197,13 @@ def _follow(
 ) -> tuple[BuildTrace, int, bool]:
     """Read the build's progress to its end, showing it: the trace, exit status, interrupted."""
     status, interrupted = -1, False
-    # From here on the child runs, and what is imported costs no time of its own.
-    from dockyard.trace_reader import TraceReader
-
-    reader = TraceReader(clean=redactor(prepared.settings))
     display: Display | None = None
+    reader: TraceReader | None = None
     try:
+        # The child runs, and what is imported now costs no time of its own.
         from dockyard.display import choose_display
+
+        reader = following = _trace_reader(prepared)
 
         display = choose_display(
             stream,
@@ -214,17 +213,24 @@ def _follow(
         )
         display.begin(_title(prepared))
         shown = display
-        for line in child.lines(lambda: shown.update(reader, time.monotonic())):
+        for line in child.lines(lambda: shown.update(following, time.monotonic())):
             reader.feed(line)
         status = child.wait()
     except KeyboardInterrupt:
         interrupted = True
         status = child.stop()
     finally:
-        trace = reader.trace()
+        # A Ctrl-C may come during the import.
+        trace = (reader or _trace_reader(prepared)).trace()
         if display is not None:  # whatever happened, the terminal is given back
             display.end(trace, failed=interrupted or status != 0)
     return trace, status, interrupted
+
+
+def _trace_reader(prepared: Prepared) -> TraceReader:
+    from dockyard.trace_reader import TraceReader
+
+    return TraceReader(clean=redactor(prepared.settings))
 
 
 def _title(prepared: Prepared) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dockyard.builders import BuilderChoice, choose_builder
+from dockyard.builders import BuilderChoice, PastLoad, choose_builder, past_load
 from dockyard.errors import BuilderError, ImageUnavailableError, Problem
 from dockyard.stand_ins import LOCAL_REGISTRY
 
 if TYPE_CHECKING:
     from dockyard.base_images import BaseImage
     from dockyard.engine import EngineFacts
-    from dockyard.records import BuildRecord
     from dockyard.settings import Settings
     from dockyard.state import State
 
@@ -43,7 +43,7 @@ def settle_builder(
     named = None
     if settings.builder != "auto":
         named = _driver_of(settings.builder, environment, state, lenient=show_only)
-    records: Sequence[BuildRecord] = () if named else _records(settings)
+    past = () if named else _past_loads(settings, state)
     here = [one for one in base_images if one.resolved.startswith(f"{LOCAL_REGISTRY}/")]
     choice = choose_builder(
         settings,
@@ -51,7 +51,7 @@ def settle_builder(
         push=push,
         load=load,
         named_driver=named,
-        records=records,
+        past=past,
         local_images=bool(here),
     )
     if not show_only:
@@ -103,10 +103,23 @@ def _driver_of(
     return driver
 
 
-def _records(settings: Settings) -> Sequence[BuildRecord]:
-    from dockyard.records import load_records
+def _past_loads(settings: Settings, state: State) -> Sequence[PastLoad]:
+    """List what earlier builds say of loading, newest first; each record is read once."""
+    from dockyard.records import builds_folder, read_record
 
-    return load_records(settings.root, READ_RECORDS)[0]
+    paths = sorted(builds_folder(settings.root).glob("*.json"), reverse=True)[:READ_RECORDS]
+    recalled = state.recall("past-loads", "")
+    known = recalled if isinstance(recalled, dict) else {}
+    found: dict[str, PastLoad] = {}
+    for path in paths:
+        if path.stem in known:
+            found[path.stem] = PastLoad(*known[path.stem])
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            found[path.stem] = past_load(read_record(path.read_text(encoding="utf-8")))
+    if found.keys() != known.keys():
+        state.remember("past-loads", "", found)
+    return tuple(found.values())
 
 
 def check_reachable_images(choice: BuilderChoice, here: Sequence[BaseImage]) -> None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from dockyard.engine import EngineFacts
     from dockyard.records import BuildRecord
     from dockyard.settings import Settings
 
-__all__ = ["BuilderChoice", "choose_builder", "load_seconds", "output_for"]
+__all__ = [
+    "BuilderChoice",
+    "PastLoad",
+    "choose_builder",
+    "load_seconds",
+    "output_for",
+    "past_load",
+]
 
 # What the docker driver can export a cache to, given the containerd image store:
 # https://docs.docker.com/build/cache/backends/
@@ -31,6 +38,24 @@ class BuilderChoice:
     driver: str
     reason: str
     dedicated: bool = False
+
+
+class PastLoad(NamedTuple):
+    """What an earlier build says of loading: seconds and bytes, each None where it says nothing."""
+
+    driver: str
+    seconds: float | None
+    content_bytes: int | None
+
+
+def past_load(record: BuildRecord) -> PastLoad:
+    """Take from a record what :func:`choose_builder` wants of it."""
+    size = record.image.get("content_bytes")
+    return PastLoad(
+        str(record.builder.get("driver")),
+        load_seconds(record),
+        size if isinstance(size, int) else None,
+    )
 
 
 def load_seconds(record: BuildRecord) -> float | None:
@@ -52,16 +77,15 @@ def _median(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 
-def _why_load(records: Sequence[BuildRecord]) -> str:
-    """Say what loading with the engine's own builder saves, as far as ``records`` know.
+def _why_load(past: Sequence[PastLoad]) -> str:
+    """Say what loading with the engine's own builder saves, as far as earlier builds know.
 
-    ``records``: of this project, newest first.
+    ``past``: of this project, newest first.
     """
     measured: dict[str, list[float]] = {}
-    for record in records:
-        seconds = load_seconds(record)
-        if seconds is not None:
-            measured.setdefault(str(record.builder.get("driver")), []).append(seconds)
+    for one in past:
+        if one.seconds is not None:
+            measured.setdefault(one.driver, []).append(one.seconds)
     ours, theirs = (
         _median(measured[driver][:COMPARED_BUILDS]) if driver in measured else None
         for driver in ("docker", "docker-container")
@@ -70,8 +94,7 @@ def _why_load(records: Sequence[BuildRecord]) -> str:
         if theirs > ours:
             return f"loads {theirs / ours:.1f} × faster than dedicated"
         return f"loads straight into the engine (in {ours:.1f} s, dedicated in {theirs:.1f} s)"
-    sizes = (record.image.get("content_bytes") for record in records)
-    size = next((size for size in sizes if isinstance(size, int) and size), None)
+    size = next((one.content_bytes for one in past if one.content_bytes), None)
     if size:
         return f"loads straight into the engine; dedicated would send {size / 1e6:.0f} MB each time"
     return "loads straight into the engine"
@@ -99,13 +122,13 @@ def choose_builder(
     push: bool = False,
     load: bool = True,
     named_driver: str | None = None,
-    records: Sequence[BuildRecord] = (),
+    past: Sequence[PastLoad] = (),
     local_images: bool = False,
 ) -> BuilderChoice:
     """Pick the builder: the one that is named, else what is fastest for the outcome.
 
     ``named_driver`` is the driver of the builder that DOCKYARD_BUILDER names, as buildx knows it.
-    ``records`` are this project's, newest first: they make the reason a measured one.
+    ``past`` are this project's builds, newest first: they make the reason a measured one.
     ``local_images``: a base image is in the engine alone, where no other builder sees it.
 
     Loading with a cache export stays on the engine's own builder: measured on a project of 140 MB
@@ -126,7 +149,7 @@ def choose_builder(
         return BuilderChoice(engine.context, "docker", reason)
     if why:
         return BuilderChoice(settings.builder_name, "docker-container", why, dedicated=True)
-    reason = _why_load(records) if load else "fills the cache that the next load builds from"
+    reason = _why_load(past) if load else "fills the cache that the next load builds from"
     return BuilderChoice(engine.context, "docker", reason)
 
 

@@ -8,7 +8,13 @@ import pytest
 
 from dockyard.base_images import BaseImage, ImageOrigin
 from dockyard.builder_use import check_reachable_images
-from dockyard.builders import BuilderChoice, choose_builder, load_seconds, output_for
+from dockyard.builders import (
+    BuilderChoice,
+    choose_builder,
+    load_seconds,
+    output_for,
+    past_load,
+)
 from dockyard.engine import EngineFacts
 from dockyard.errors import ImageUnavailableError
 from dockyard.records import BuildRecord, StepRecord
@@ -103,19 +109,19 @@ def test_the_reason_is_the_measured_ratio() -> None:
         loaded("docker", ("01.0", 0.4)),
         loaded("docker", ("01.0", 9.0)),
     ]
-    choice = choose_builder(make_settings(), ENGINE, records=records)
+    choice = choose_builder(make_settings(), ENGINE, past=tuple(map(past_load, records)))
     assert choice.reason == "loads 5.0 × faster than dedicated"
 
 
 def test_a_slower_engine_is_said_as_it_is() -> None:
     records = [loaded("docker", ("01.0", 2.0)), loaded("docker-container", ("01.0", 1.0))]
-    choice = choose_builder(make_settings(), ENGINE, records=records)
+    choice = choose_builder(make_settings(), ENGINE, past=tuple(map(past_load, records)))
     assert choice.reason == "loads straight into the engine (in 2.0 s, dedicated in 1.0 s)"
 
 
 def test_without_both_measured_the_reason_is_the_bytes_to_send() -> None:
     records = [make_record(image={"content_bytes": None}), loaded("docker", ("01.0", 0.3))]
-    choice = choose_builder(make_settings(), ENGINE, records=records)
+    choice = choose_builder(make_settings(), ENGINE, past=tuple(map(past_load, records)))
     assert choice.reason.endswith("dedicated would send 169 MB each time")
 
 

@@ -21,7 +21,7 @@ DEPENDENCY_SHARE = 0.2
 TEXT_SHARE = 0.11
 NEW_FILE_SHARE = 0.09
 RENAME_SHARE = 0.07
-# So many commits have one release, one large dependency, one new and one removed.
+# So many commits have one release and one large dependency.
 CYCLE = 45
 SEVERAL_FILES = 0.3
 
@@ -59,7 +59,7 @@ def plan_commits(count: int, seed: int) -> tuple[Kind, ...]:
     if count < FEWEST_COMMITS:
         raise ValueError(f"fewer than {FEWEST_COMMITS} commits are no replay")
     rare = max(round(count / CYCLE), 1)
-    kinds = [kind for kind in (Kind.LARGE, Kind.ADDED, Kind.REMOVED) for _ in range(rare)]
+    kinds = [Kind.ADDED, Kind.REMOVED, *([Kind.LARGE] * rare)]
     kinds += [Kind.SMALL] * max(round(count * DEPENDENCY_SHARE) - len(kinds), 1)
     kinds += [Kind.RELEASE] * (rare if count >= CYCLE // 2 else 0)
     for kind, share in (
@@ -69,7 +69,12 @@ def plan_commits(count: int, seed: int) -> tuple[Kind, ...]:
     ):
         kinds += [kind] * round(count * share)
     kinds += [Kind.EDIT] * (count - len(kinds))
-    random.Random(seed).shuffle(kinds)
+    random.Random(seed).shuffle(kinds)  # noqa: S311 - to be repeated, not secret
+    if Kind.NEW_FILE in kinds and Kind.RENAME in kinds:
+        # What is renamed has been added before.
+        new, renamed = kinds.index(Kind.NEW_FILE), kinds.index(Kind.RENAME)
+        if renamed < new:
+            kinds[renamed], kinds[new] = kinds[new], kinds[renamed]
     return tuple(kinds)
 
 
@@ -92,14 +97,13 @@ def change_files(
 
     ``files``: the texts of the project's files by path, the Python files and the README at least.
     ``sources``: the paths that the image gets. Renamed are files that an earlier commit has added,
-    because nothing imports them; before there is one, one is added.
+    because nothing imports them; where there is none, one is added.
     """
-    chance = random.Random(f"{seed}-{number}")
+    chance = random.Random(f"{seed}-{number}")  # noqa: S311 - as above
     code = [
         path
         for path in sorted(files)
-        if path.endswith(".py")
-        and any(PurePosixPath(path).is_relative_to(one) for one in sources)
+        if path.endswith(".py") and any(PurePosixPath(path).is_relative_to(one) for one in sources)
     ]
     ours = [path for path in code if PurePosixPath(path).name.startswith("change_")]
     if kind is Kind.RENAME and ours:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import tomllib
@@ -193,7 +192,7 @@ class WorkCopy:
         """
         fit = [one for one in packages if one.source.kind == "registry" and one.has_wheel]
         small_ones = [one for one in fit if one.size and one.size < SMALL_BYTES]
-        random.Random(seed).shuffle(small_ones)
+        random.Random(seed).shuffle(small_ones)  # noqa: S311 - to be repeated, not secret
         large_ones = sorted(
             (one for one in fit if one.size and one.size >= SMALL_BYTES),
             key=lambda one: (-(one.size or 0), one.name),
@@ -242,12 +241,3 @@ class WorkCopy:
         version = f"{1000 + number}.0.0"
         self.must_uv("version", version, "--no-sync")
         return version
-
-    @property
-    def size(self) -> int:
-        """Bytes of the copy, its records included."""
-        return sum(
-            (Path(folder) / name).lstat().st_size
-            for folder, _, names in os.walk(self.root)
-            for name in names
-        )

@@ -1,0 +1,247 @@
+"""``invoke bench --commits N``: real builds of made-up commits, and how much of each was cached."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dockyard import process
+from dockyard.bench.commits_plan import FEWEST_COMMITS, Change, Kind, change_files, plan_commits
+from dockyard.bench.commits_project import WorkCopy
+from dockyard.bench.commits_result import CommitReplay, measure_commit, read_replay
+from dockyard.errors import RecordError, SettingsError
+from dockyard.state import STATE_FOLDER, prepare_state_folder, write_atomically
+
+if TYPE_CHECKING:
+    from dockyard.records import BuildRecord
+    from dockyard.settings import Settings
+
+__all__ = ["ENVIRONMENT", "CommitsRequest", "bench_commits", "replay_commits", "result_path"]
+
+ENVIRONMENT = "warm"
+BuildOne = Callable[["Settings", Mapping[str, str]], "BuildRecord"]
+
+
+@dataclass(frozen=True)
+class CommitsRequest:
+    """How many commits are made and built, and the seed that they are drawn with."""
+
+    count: int
+    seed: int = 1
+
+
+def result_path(root: Path, environment: str = ENVIRONMENT) -> Path:
+    """Where a replay's result is, finished or not."""
+    return root / STATE_FOLDER / "bench" / f"commits-{environment}.json"
+
+
+def build_warm(settings: Settings, environment: Mapping[str, str]) -> BuildRecord:
+    """Build as ``invoke build`` does, into the local engine. Raises what the build raises."""
+    from dockyard.build import BuildOptions, build
+
+    result = build(settings, BuildOptions(), environment, io.StringIO())
+    if result.interrupted:
+        raise KeyboardInterrupt
+    if result.error:
+        raise result.error
+    return result.record
+
+
+def bench_commits(
+    settings: Settings,
+    request: CommitsRequest,
+    environment: Mapping[str, str],
+    say: Callable[[str], None],
+) -> CommitReplay:
+    """Replay commits of a copy of the project on the warm local engine; see the parts.
+
+    What was stopped half-way goes on where it was. The images are removed when it has finished.
+    Raises SettingsError for a count that is no replay, else as a build.
+    """
+    work = WorkCopy(settings.root / STATE_FOLDER / "bench" / "commits", environment)
+    replayed = replay_commits(settings, request, work, build_warm, say)
+    _remove_images(_image(replayed.mark))
+    return replayed
+
+
+def _image(mark: str) -> str:
+    return f"dockyard-replay-{mark}"
+
+
+def replay_commits(
+    settings: Settings,
+    request: CommitsRequest,
+    work: WorkCopy,
+    build_one: BuildOne,
+    say: Callable[[str], None],
+    name: str = ENVIRONMENT,
+) -> CommitReplay:
+    """Make the commits in ``work`` one after the other, build each, and measure it.
+
+    The first build, of the project as it is, warms the engine and is not counted.
+    """
+    if request.count < FEWEST_COMMITS:
+        raise SettingsError(
+            f"{request.count} commits are no replay: {FEWEST_COMMITS} at least", where="--commits"
+        )
+    path = result_path(settings.root, name)
+    prepare_state_folder(settings.root)
+    kinds = plan_commits(request.count, request.seed)
+    replayed = _unfinished(path, work, request, str(settings.project), name)
+    before: BuildRecord | None = None
+    if replayed is None:
+        replayed = _begin(settings, request, work, kinds, say, name)
+        say("the first build, which is not counted")
+        before = build_one(_settings(work), work.environment)
+        replayed = replace(replayed, head=work.commit("The first build", amend=True))
+        _write(path, replayed)
+    else:
+        say(f"going on after {len(replayed.commits)} of {request.count} commits")
+        work.reset(str(replayed.head))
+        before = _last_record(work)
+    for number, kind in enumerate(kinds, start=1):
+        if number <= len(replayed.commits):
+            continue
+        summary = _make(work, settings, replayed, kinds[:number], number)
+        work.commit(summary)
+        record = build_one(_settings(work), work.environment)
+        # A changed lock may have changed the layer plan in the Dockerfile: it is committed as well.
+        head = work.commit(summary, amend=True)
+        measured = measure_commit(number, kind, summary, record, before)
+        replayed, before = replayed.with_commit(measured, head), record
+        _write(path, replayed)
+        cached = "–" if measured.overall is None else f"{measured.overall:.1%}"
+        say(
+            f"{number} of {request.count}: {kind}: {measured.seconds:.2f} s, {cached} cached: "
+            f"{summary}"
+        )
+    return replayed
+
+
+def _write(path: Path, replayed: CommitReplay) -> None:
+    try:
+        write_atomically(path, json.dumps(replayed.as_json(), indent=1, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise RecordError(
+            f"the replay's result cannot be written: {error.strerror}",
+            where=str(path),
+            hint="free some space or make the folder writable",
+        ) from error
+
+
+def _unfinished(
+    path: Path, work: WorkCopy, request: CommitsRequest, project: str, name: str
+) -> CommitReplay | None:
+    """Return the replay that was stopped half-way; None if it was another, or is finished."""
+    try:
+        found = read_replay(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    same = (found.count, found.seed, found.project, found.environment) == (
+        request.count,
+        request.seed,
+        project,
+        name,
+    )
+    resumable = found.head is not None and (work.root / ".git").is_dir()
+    return found if same and resumable and not found.complete else None
+
+
+def _begin(
+    settings: Settings,
+    request: CommitsRequest,
+    work: WorkCopy,
+    kinds: tuple[Kind, ...],
+    say: Callable[[str], None],
+    name: str,
+) -> CommitReplay:
+    """Copy the project, lock what will change at the release before, and write the Dockerfile."""
+    from dockyard.initialization import apply_changes, plan_changes
+    from dockyard.preparation import project_facts
+
+    mark = secrets.token_hex(4)
+    say("copying the project")
+    work.create(settings, _image(mark))
+    packages = project_facts(settings).packages
+    versions = work.step_back(
+        packages, kinds.count(Kind.SMALL), kinds.count(Kind.LARGE), request.seed, say
+    )
+    added, removed = work.new_packages()
+    work.must_uv("add", removed, "--no-sync")
+    versions |= {"added": (added,), "removed": (removed,)}
+    own = _settings(work)
+    apply_changes(plan_changes(own))
+    work.mark(own.dockerfile, mark)
+    head = work.commit("The project as the replay begins")
+    return CommitReplay(
+        project=str(settings.project),
+        environment=name,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        count=request.count,
+        seed=request.seed,
+        mark=mark,
+        versions=versions,
+        head=head,
+    )
+
+
+def _settings(work: WorkCopy) -> Settings:
+    from dockyard.settings import load_settings
+
+    return load_settings(work.root, work.environment, {})
+
+
+def _last_record(work: WorkCopy) -> BuildRecord | None:
+    from dockyard.records import load_records
+
+    records, _ = load_records(work.root, 1)
+    return records[0] if records else None
+
+
+def _make(
+    work: WorkCopy,
+    settings: Settings,
+    replayed: CommitReplay,
+    kinds: tuple[Kind, ...],
+    number: int,
+) -> str:
+    """Make the change of one commit, the last of ``kinds``; return its message."""
+    kind = kinds[-1]
+    nth = kinds.count(kind) - 1
+    versions = replayed.versions or {}
+    if kind in (Kind.SMALL, Kind.LARGE):
+        wanted = versions["small" if kind is Kind.SMALL else "large"][nth]
+        work.must_uv("lock", "--upgrade-package", wanted)
+        return f"Update {wanted.replace('==', ' to ')}"
+    if kind is Kind.ADDED:
+        package = versions["added"][0]
+        work.must_uv("add", package, "--no-sync")
+        return f"Depend on {package}"
+    if kind is Kind.REMOVED:
+        package = versions["removed"][0]
+        work.must_uv("remove", package, "--no-sync")
+        return f"Depend on {package} no more"
+    if kind is Kind.RELEASE:
+        return f"Release {work.bump_version(number)}"
+    change: Change = change_files(
+        kind, work.texts(), settings.copy_paths, number, replayed.seed, replayed.mark
+    )
+    work.apply(change)
+    return change.summary
+
+
+def _remove_images(image: str) -> None:
+    """Remove this replay's own images; what cannot be removed stays."""
+    with contextlib.suppress(OSError):
+        listed = process.run(
+            ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", image], timeout=60
+        )
+        if names := listed.stdout.split():
+            process.run(["docker", "image", "rm", "--force", *names], timeout=300)

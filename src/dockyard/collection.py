@@ -16,6 +16,7 @@ from invoke.tasks import task
 
 from dockyard.boundary import emit, report, reported
 from dockyard.cache_tasks import cache_namespace
+from dockyard.init_task import init
 from dockyard.optimize_tasks import optimize
 from dockyard.task_settings import task_settings
 
@@ -79,47 +80,6 @@ def _exit(result: Any) -> None:
     if result.error:
         report(result.error)
         raise Exit(code=result.error.exit_code)
-
-
-@task(
-    help={
-        "diff": "show how docker/Dockerfile differs from what the settings would render",
-        "replace": "take the rendered Dockerfile; yours is kept as docker/Dockerfile.backup",
-        "keep": "keep your edited Dockerfile beside the changed settings",
-        "local-images": "make the base images from Debian's packages and PyPI, without a registry",
-        "dry-run": "show what would be written, and write nothing",
-    },
-)
-@reported
-def init(
-    context: Context,
-    diff: bool = False,
-    replace: bool = False,
-    keep: bool = False,
-    local_images: bool = False,
-    dry_run: bool = False,
-) -> None:
-    """Write what is missing: Dockerfile, .dockerignore, .env.example, tasks.py."""
-    from dockyard.errors import SettingsError
-    from dockyard.initialization import Side, apply_changes, difference, plan_changes
-
-    if replace and keep:
-        raise SettingsError("--replace and --keep contradict each other", hint="give one of them")
-    settings = task_settings()
-    if diff:
-        emit(difference(settings) or "no difference")
-        return
-    side = Side.RENDERED if replace else Side.EDITED if keep else Side.NEITHER
-    changes = plan_changes(settings, side)
-    if not dry_run:
-        apply_changes(changes)
-    for change in changes:
-        place = os.path.relpath(change.path, settings.root)
-        emit(f"{change.action:8}  {place}: {change.reason}")
-    if local_images and not dry_run:
-        from dockyard.local_images import ensure_local_images
-
-        ensure_local_images(settings.python_image, settings.uv_image)
 
 
 def _move_image(direction: str, tag: str, *, json: bool) -> None:

@@ -40,6 +40,7 @@ __all__ = [
     "dockerfile_state",
     "edited",
     "is_dependency_stage",
+    "is_rendered",
     "keep_plan",
     "read_plan",
     "recipe",
@@ -224,6 +225,11 @@ def _split(text: str) -> tuple[str, str | None]:
         if line.startswith(_MARK):
             return "\n".join(lines[:position] + lines[position + 1 :]), line[len(_MARK) :].strip()
     return "\n".join(lines), None
+
+
+def is_rendered(text: str) -> bool:
+    """Tell whether Dockyard wrote the file once, whatever became of it since."""
+    return _split(text)[1] is not None
 
 
 class DockerfileState(StrEnum):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,14 +34,15 @@ if TYPE_CHECKING:
     from dockyard.project import ProjectFacts
     from dockyard.settings import Settings
 
-__all__ = ["Action", "FileChange", "Side", "apply_changes", "difference", "plan_changes"]
-
-TASKS = '''"""The image's tasks: `invoke --list`."""
-
-from dockyard.collection import namespace
-
-ns = namespace()
-'''
+__all__ = [
+    "Action",
+    "FileChange",
+    "Side",
+    "apply_changes",
+    "difference",
+    "plan_changes",
+    "read_text",
+]
 
 
 class Action(StrEnum):
@@ -48,6 +51,7 @@ class Action(StrEnum):
     WRITE = "write"
     RENDER = "render again"
     REPLACE = "replace, keeping a .backup"
+    EDIT = "edit, keeping a .backup"
     ACCEPT = "accept as it is"
     LEAVE = "leave"
 
@@ -75,11 +79,27 @@ class FileChange:
         """Whether applying this changes the disk."""
         return self.action is not Action.LEAVE
 
+    def diff(self, root: Path) -> str:
+        """Show the change as a unified diff, with the path below ``root``."""
+        name = os.path.relpath(self.path, root)
+        lines = difflib.unified_diff(
+            (self.before or "").splitlines(),
+            self.after.splitlines(),
+            "/dev/null" if self.before is None else f"a/{name}",
+            f"b/{name}",
+            lineterm="",
+        )
+        return "\n".join(lines)
 
-def _read(path: Path) -> str | None:
+
+def read_text(path: Path) -> str | None:
+    """Read a file with its own line ends; None where there is none.
+
+    Raises DockyardError where something is there that is no readable text.
+    """
     try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        return path.read_bytes().decode()
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise DockyardError(
@@ -105,7 +125,7 @@ def _new_plan(settings: Settings, facts: ProjectFacts) -> LayerPlan:
 
 def _dockerfile_change(settings: Settings, side: Side, facts: ProjectFacts) -> FileChange:
     path = settings.root / settings.dockerfile
-    before = _read(path)
+    before = read_text(path)
     try:
         plan = read_plan(before, settings.dockerfile) if before else None
     except DockerfileError:
@@ -138,26 +158,42 @@ def _dockerfile_change(settings: Settings, side: Side, facts: ProjectFacts) -> F
 
 
 def _missing_only(path: Path, text: str) -> FileChange:
-    before = _read(path)
+    before = read_text(path)
     if before is None:
         return FileChange(path, Action.WRITE, "there is none", None, text)
     return FileChange(path, Action.LEAVE, "it is there", before, before)
 
 
-def plan_changes(settings: Settings, side: Side = Side.NEITHER) -> tuple[FileChange, ...]:
-    """Decide what ``init`` does to each file, and write nothing."""
+def _ignore_change(settings: Settings, facts: ProjectFacts, *, beside: bool) -> FileChange:
+    project = settings.root / settings.project
+    text = render_dockerignore(
+        settings.copy_paths, settings.install, _local_packages(settings, facts)
+    )
+    change = _missing_only(project / ".dockerignore", text)
+    if not beside or change.before in (None, text):
+        return change
+    # BuildKit prefers one beside the Dockerfile, so that one of another image may stay.
+    dockerfile = settings.root / settings.dockerfile
+    own = _missing_only(dockerfile.with_name(f"{dockerfile.name}.dockerignore"), text)
+    reason = ".dockerignore is there, and is yours"
+    return replace(own, reason=reason) if own.before is None else own
+
+
+def plan_changes(
+    settings: Settings, side: Side = Side.NEITHER, *, ignore_beside: bool = False
+) -> tuple[FileChange, ...]:
+    """Decide what ``init`` does to the files that builds need, and write nothing.
+
+    ``ignore_beside``: where a .dockerignore is, write another beside the Dockerfile.
+    """
     project = settings.root / settings.project
     facts = project_facts(settings)
     dockerfile = _dockerfile_change(settings, side, facts)
     check_copy_paths(project, settings.copy_paths)
-    ignored = render_dockerignore(
-        settings.copy_paths, settings.install, _local_packages(settings, facts)
-    )
     return (
         dockerfile,
-        _missing_only(project / ".dockerignore", ignored),
+        _ignore_change(settings, facts, beside=ignore_beside),
         _missing_only(settings.root / ".env.example", render_env_example()),
-        _missing_only(settings.root / "tasks.py", TASKS),
     )
 
 
@@ -186,19 +222,77 @@ def _backup(path: Path) -> Path:
     return candidate
 
 
-def apply_changes(changes: Sequence[FileChange]) -> None:
-    """Carry out what was decided. A replaced file's old text is kept beside it first."""
-    for change in changes:
-        if not change.writes:
-            continue
-        try:
-            change.path.parent.mkdir(parents=True, exist_ok=True)
-            if change.action is Action.REPLACE and change.before is not None:
-                write_atomically(_backup(change.path), change.before)
-            write_atomically(change.path, change.after)
-        except OSError as error:
-            raise DockyardError(
-                f"it cannot be written: {error.strerror}",
-                where=str(change.path),
-                hint="make the folder writable; files not yet written are as they were",
-            ) from error
+def _check_writable(path: Path) -> None:
+    """Raise DockyardError unless a file can be written there, whatever is there now."""
+    if path.is_symlink() and not path.exists():
+        raise DockyardError(
+            "it is a link that leads nowhere", where=str(path), hint="mend or remove the link"
+        )
+    place = path.parent
+    while not (place.exists() or place.is_symlink()):
+        place = place.parent
+    if not place.is_dir():
+        raise DockyardError(
+            "it is a file, and a folder is needed there", where=str(place), hint="move the file"
+        )
+    # An existing file is replaced by a new one, so it is the folder that must be writable.
+    place = path.resolve().parent if path.exists() else place
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise DockyardError(
+            "the folder cannot be written to; nothing was changed",
+            where=str(place),
+            hint="make it writable, or work in a copy; --dry-run shows what would be written",
+        )
+
+
+def apply_changes(changes: Sequence[FileChange]) -> tuple[Path, ...]:
+    """Carry out what was decided, all or nothing; return where the old texts are kept.
+
+    The old text of a file that was the user's is kept beside it first. A link is followed.
+    Raises DockyardError where something cannot be written; then all is as it was before.
+    """
+    wanted = [change for change in changes if change.writes]
+    for change in wanted:
+        _check_writable(change.path)
+    undo = ExitStack()
+    backups: list[Path] = []
+    with undo:
+        for change in wanted:
+            try:
+                backups += _carry_out(change, undo)
+            except OSError as error:
+                raise DockyardError(
+                    f"it cannot be written: {error.strerror}; nothing was changed",
+                    where=str(change.path),
+                    hint="make the folder writable, and start again",
+                ) from error
+        undo.pop_all()
+    return tuple(backups)
+
+
+def _carry_out(change: FileChange, undo: ExitStack) -> list[Path]:
+    path = change.path.resolve()
+    missing = [one for one in path.parents if not one.exists()]
+    if missing:
+        undo.callback(_remove_empty, missing)
+        path.parent.mkdir(parents=True, exist_ok=True)
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+    kept: list[Path] = []
+    if change.before is None:
+        undo.callback(path.unlink, missing_ok=True)
+    else:
+        undo.callback(write_atomically, path, change.before, mode)
+        if change.action in (Action.REPLACE, Action.EDIT):
+            backup = _backup(path)
+            undo.callback(backup.unlink, missing_ok=True)
+            write_atomically(backup, change.before, mode)
+            kept.append(backup)
+    write_atomically(path, change.after, mode)
+    return kept
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders that were made, innermost first; one that holds something stays."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()

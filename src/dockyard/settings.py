@@ -30,6 +30,7 @@ __all__ = [
     "load_settings",
     "mask_credentials",
     "masked",
+    "parse_setting",
     "redact",
     "redactor",
     "resolve",
@@ -667,6 +668,21 @@ def resolve(
     return Settings(root=root, sources=sources, notes=tuple(notes), **values)
 
 
+def parse_setting(key: str, raw: object) -> Any:
+    """Read one value as ``[tool.dockyard]`` has it under ``key``, and return it as TOML holds it.
+
+    Raises SettingsError where it is not valid.
+    """
+    [field] = [one for one in FIELDS if one.key == key]
+    source = Source(Origin.PYPROJECT, "the answer")
+    try:
+        value = _value(field, raw)
+    except _BadValueError as error:
+        shown = "it" if error.offending is None else _shown(error.offending)
+        raise SettingsError(f"{shown} {error.fault}", hint=_example(field, source)) from None
+    return list(value) if isinstance(value, tuple) else value
+
+
 # -------------------- reading the files
 
 
@@ -780,15 +796,20 @@ def _read_dotenv(
 
 
 def load_settings(
-    start: Path, environment: Mapping[str, str], flags: Mapping[str, object]
+    start: Path,
+    environment: Mapping[str, str],
+    flags: Mapping[str, object],
+    *,
+    table: Mapping[str, object] | None = None,
 ) -> Settings:
     """Find the repository that ``start`` is in, read its files, and resolve all settings.
 
     Its root is the nearest folder upwards whose pyproject.toml has a ``[tool.dockyard]`` table,
-    else the nearest with a pyproject.toml. Raises :class:`ProjectError` where there is none or it
+    else the nearest with a pyproject.toml. With a ``table``, ``start`` is the root, and that
+    stands for what its pyproject.toml has. Raises :class:`ProjectError` where there is none or it
     is malformed, :class:`SettingsError` with everything that is wrong with the settings.
     """
-    root, pyproject = _find_root(start.resolve())
+    root, pyproject = _find_root(start.resolve()) if table is None else (start.resolve(), table)
     dotenv, interpolated, problems = _read_dotenv(root / ".env", environment)
     try:
         settings = resolve(

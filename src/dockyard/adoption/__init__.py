@@ -1,0 +1,1 @@
+"""Bringing Dockyard into somebody else's project: look, propose, ask, write."""

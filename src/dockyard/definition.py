@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dockyard.settings import Settings
 
 __all__ = [
+    "UV_ENVIRONMENT_VARIABLE",
     "BuildDefinition",
     "BuildSecret",
     "build_environment",

@@ -35,11 +35,15 @@ __all__ = [
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What one ``invoke build`` was asked for, beside the settings."""
+    """What one ``invoke build`` was asked for, beside the settings.
+
+    ``keep_dockerfile``: it is built as it is, and not brought up to date first.
+    """
 
     push: bool = False
     load: bool = True
     no_cache: bool = False
+    keep_dockerfile: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,8 @@ def prepare(
         engine_note = (f"shown without an engine: {error.problems[0].message}",)
     facts = Facts(settings, state, engine.architecture if engine else "amd64")
     check_copy_paths(settings.root / settings.project, settings.copy_paths)
-    plan, notes = settle_dockerfile(settings, facts, state, environment, write=not show_only)
+    write = not (show_only or options.keep_dockerfile)
+    plan, notes = settle_dockerfile(settings, facts, state, environment, write=write)
     wanted = {"PYTHON_IMAGE": settings.python_image, "UV_IMAGE": settings.uv_image}
     base_images = _base_images(wanted, settings, state, engine, fresh=fresh, lenient=show_only)
     assumed = engine or EngineFacts("", "", "default", True, "amd64", "")

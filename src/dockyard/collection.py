@@ -14,6 +14,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import task
 
+from dockyard.bench_task import bench
 from dockyard.boundary import emit, report, reported
 from dockyard.cache_tasks import cache_namespace
 from dockyard.init_task import init
@@ -222,7 +223,7 @@ def check(
 def namespace() -> Collection:
     """Make the collection of all tasks, which a ``tasks.py`` names ``ns``."""
     collection = Collection()
-    for one in (init, build, check, push, pull, info, layers, settings, optimize):
+    for one in (init, build, check, push, pull, info, layers, settings, optimize, bench):
         collection.add_task(one)
     collection.add_task(context_task, name="context")
     collection.add_collection(cache_namespace())

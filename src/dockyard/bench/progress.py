@@ -1,0 +1,124 @@
+"""What is shown while a bench runs: which cell, how many are left, and how long that takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from dockyard.display import display_kind
+from dockyard.display.format import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from dockyard.bench.results import Measurement
+
+__all__ = ["BenchProgress", "choose_bench_progress"]
+
+
+class BenchProgress(Protocol):
+    """Shows a bench: ``say`` what is done now, ``advance`` when a cell is measured."""
+
+    def begin(self, total: int) -> None:
+        """Show that so many cells are to be measured."""
+
+    def say(self, what: str) -> None:
+        """Show what is done now."""
+
+    def advance(self, measurement: Measurement) -> None:
+        """Show that a cell is measured."""
+
+    def end(self) -> None:
+        """Give the terminal back."""
+
+
+def _outcome(measurement: Measurement) -> str:
+    return (
+        f"{measurement.cell}: {format_seconds(measurement.seconds)}, "
+        f"{format_bytes(measurement.bytes_down)} down, {format_bytes(measurement.bytes_up)} up"
+    )
+
+
+class LineProgress:
+    """A line for each cell, with what is left."""
+
+    def __init__(
+        self, stream: TextIO, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream, self._quiet, self._clock = stream, quiet, clock
+        self._total = self._done = 0
+        self._started = 0.0
+
+    def begin(self, total: int) -> None:
+        """Note the time."""
+        self._total, self._done, self._started = total, 0, self._clock()
+
+    def say(self, what: str) -> None:
+        """Write what begins."""
+        self._write(f"[{self._done + 1}/{self._total}] {what}")
+
+    def advance(self, measurement: Measurement) -> None:
+        """Write what was measured, and what is left."""
+        self._done += 1
+        left = (self._clock() - self._started) / self._done * (self._total - self._done)
+        self._write(f"    {_outcome(measurement)}; about {format_seconds(left)} left")
+
+    def end(self) -> None:
+        """Write nothing: the result says it."""
+
+    def _write(self, line: str) -> None:
+        if not self._quiet:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+
+class BarProgress:
+    """A bar over all cells, drawn by rich, under the lines of those that are measured."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(file=stream, highlight=False),
+        )
+        self._task = self._progress.add_task("")
+
+    def begin(self, total: int) -> None:
+        """Draw the bar."""
+        self._progress.update(self._task, total=total)
+        self._progress.start()
+
+    def say(self, what: str) -> None:
+        """Write beside the bar what is done."""
+        self._progress.update(self._task, description=what)
+
+    def advance(self, measurement: Measurement) -> None:
+        """Draw it longer."""
+        self._progress.console.print(_outcome(measurement), markup=False)
+        self._progress.advance(self._task)
+
+    def end(self) -> None:
+        """Leave the bar as it is."""
+        self._progress.stop()
+
+
+def choose_bench_progress(
+    stream: TextIO, environment: Mapping[str, str], *, progress: str = "auto"
+) -> BenchProgress:
+    """Make what fits the stream, the environment and DOCKYARD_PROGRESS."""
+    kind = display_kind(environment, terminal=stream.isatty(), progress=progress)
+    return BarProgress(stream) if kind == "live" else LineProgress(stream, quiet=kind == "quiet")

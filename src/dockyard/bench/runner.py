@@ -1,0 +1,182 @@
+"""The run: one cell after the other; the result is written after each, so a stopped one resumes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from dockyard import process
+from dockyard.bench.fresh import FreshBuilders
+from dockyard.bench.results import BenchResult, Machine, Measurement, Versions, write_result
+from dockyard.bench.scenarios import Cell, Selection
+from dockyard.bench.site import open_site
+from dockyard.bench.warm import WarmEngine
+from dockyard.bench.workspace import read_changes
+from dockyard.errors import NetworkError, RecordError
+
+if TYPE_CHECKING:
+    from dockyard.bench.progress import BenchProgress
+    from dockyard.bench.site import Site
+    from dockyard.settings import Settings
+
+__all__ = ["EXAMPLES", "new_result", "resumed", "run_bench"]
+
+EXAMPLES = "examples/bench"
+# A cell during which the index had to ask upstream is measured again, so many times at most.
+TRIES = 3
+
+
+class Environment(Protocol):
+    """Where builds run."""
+
+    def measure(self, cell: Cell) -> Measurement:
+        """Measure one cell."""
+
+
+def run_bench(
+    settings: Settings,
+    environment: Mapping[str, str],
+    result: BenchResult,
+    path: Path,
+    progress: BenchProgress,
+) -> BenchResult:
+    """Measure every cell that ``result`` lacks; ``path`` is written after each."""
+    missing = result.missing()
+    folder = settings.root / ".dockyard/bench" / f"run-{os.getpid()}"
+    examples = settings.root / EXAMPLES
+    progress.begin(len(missing))
+    try:
+        progress.say("starts the servers and copies the project")
+        with open_site(
+            settings,
+            environment,
+            folder=folder,
+            bandwidth=result.bandwidth,
+            changes=read_changes(examples / "changes.toml"),
+            dockerfiles=examples,
+        ) as site:
+            site.prepare_variants(result.scenarios)
+            environments: dict[str, Environment] = {
+                "warm": WarmEngine(site),
+                "registry": FreshBuilders(site, directory=False),
+                "directory": FreshBuilders(site, directory=True),
+            }
+            for cell in missing:
+                progress.say(str(cell))
+                measurement = _measured(site, environments[cell.environment], cell)
+                result = result.with_measurement(measurement)
+                write_result(path, result)
+                progress.advance(measurement)
+    finally:
+        progress.end()
+    return result
+
+
+def _measured(site: Site, environment: Environment, cell: Cell) -> Measurement:
+    for _ in range(TRIES):
+        measurement = environment.measure(cell)
+        if not site.index.fetched:
+            return measurement
+    raise NetworkError(
+        f"{cell}: the index had to be asked in each of {TRIES} tries, for {site.index.fetched[-1]}",
+        hint="check the network, and resume with --resume",
+    )
+
+
+def new_result(
+    settings: Settings,
+    environment: Mapping[str, str],
+    selection: Selection,
+    *,
+    bandwidth: int | None,
+    command: str,
+) -> BenchResult:
+    """Describe the run that is to come: machine, versions, what changes."""
+    changes = read_changes(settings.root / EXAMPLES / "changes.toml")
+    return BenchResult(
+        started=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        command=command,
+        project=settings.project,
+        machine=_machine(),
+        versions=_versions(settings, environment),
+        bandwidth=bandwidth,
+        repetitions=selection.repetitions,
+        scenarios=selection.scenarios,
+        dockerfiles=selection.dockerfiles,
+        environments=selection.environments,
+        changes={name: changes[name].text for name in selection.scenarios},
+    )
+
+
+def resumed(result: BenchResult, fresh: BenchResult, path: Path) -> BenchResult:
+    """Return the stopped run to go on with. Raises RecordError where ``fresh`` would not fit it."""
+    differences = [
+        f"{name}: {old} then, {new} now"
+        for name, old, new in (
+            *_compared(result.versions, fresh.versions),
+            *_compared(result.machine, fresh.machine),
+            ("bandwidth", result.bandwidth, fresh.bandwidth),
+            ("project", result.project, fresh.project),
+        )
+        if old != new
+    ]
+    differences += [
+        f"{name}: {result.changes[name]} then, {fresh.changes[name]} now"
+        for name in result.scenarios
+        if name in fresh.changes and result.changes.get(name) != fresh.changes[name]
+    ]
+    if differences:
+        raise RecordError(
+            "what was measured does not go with what would be: " + "; ".join(differences),
+            where=str(path),
+            hint="measure anew without --resume, or put back what changed",
+        )
+    return replace(result)
+
+
+def _compared(old: object, new: object) -> list[tuple[str, object, object]]:
+    return [(name, value, vars(new)[name]) for name, value in vars(old).items()]
+
+
+def _machine() -> Machine:
+    cpu = platform.processor() or platform.machine()
+    memory = 0
+    try:
+        if found := re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text()):
+            cpu = " ".join(found[1].split())
+        if found := re.search(r"MemTotal:\s*(\d+) kB", Path("/proc/meminfo").read_text()):
+            memory = int(found[1]) * 1024
+    except OSError:
+        pass
+    try:
+        system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        system = platform.system()
+    return Machine(cpu, os.cpu_count() or 1, memory, f"{system}, {platform.release()}")
+
+
+def _versions(settings: Settings, environment: Mapping[str, str]) -> Versions:
+    from dockyard import __version__
+    from dockyard.bench.site import resolve_images
+    from dockyard.revision import begin_revision
+
+    revision = begin_revision(settings.root, environment)
+    images, engine = resolve_images(settings, environment)
+    uv = process.run(["docker", "run", "--rm", images.uv, "/uv", "--version"], timeout=60)
+    tag = images.buildkit.partition("@")[0].rpartition(":")[2]
+    return Versions(
+        dockyard=__version__,
+        commit=revision().short,
+        engine=engine.version,
+        buildx=engine.buildx,
+        buildkit=tag or None,
+        uv=uv.stdout.strip().removeprefix("uv ").partition(" ")[0],
+        python_image=images.python,
+        uv_image=images.uv,
+    )

@@ -1,0 +1,308 @@
+"""What all measurements share: servers, images, the project's variants. Removed at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dockyard import process
+from dockyard.bench.bandwidth import Line
+from dockyard.bench.package_index import IndexServer
+from dockyard.bench.registry_server import RegistryServer
+from dockyard.bench.workspace import Change, repository_copy, with_changes
+from dockyard.errors import BuilderError, EngineError, ProjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dockyard.engine import EngineFacts
+    from dockyard.settings import Settings
+
+__all__ = [
+    "Images",
+    "Site",
+    "command_environment",
+    "docker",
+    "open_site",
+    "platform_manifest",
+    "pulled_bytes",
+    "resolve_images",
+]
+
+PREFIX = "dockyard-bench-"
+COMMAND_SECONDS = 600.0
+PYPI = "https://pypi.org/simple"
+# Of the caller's environment, what would change a build or what it says of itself.
+_DROPPED = ("BUILD", "CI", "DOCKYARD_", "GITHUB_", "SOURCE_DATE_EPOCH", "SSL_CERT_", "UV_")
+
+
+@dataclass(frozen=True)
+class Images:
+    """References of the base images as they resolve on this machine, and of BuildKit's."""
+
+    python: str
+    uv: str
+    buildkit: str
+
+
+def command_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the timed commands' environment: the caller's, without what configures builds."""
+    return {name: value for name, value in environment.items() if not name.startswith(_DROPPED)}
+
+
+def docker(*arguments: str, error: type[EngineError] | type[BuilderError] = EngineError) -> str:
+    """Run a docker command that prepares or removes something. Raises what it complained of."""
+    done = process.run(["docker", *arguments], timeout=COMMAND_SECONDS)
+    if not done.succeeded:
+        from dockyard.builder_facts import said
+
+        raise error(f"`docker {' '.join(arguments[:3])}` failed: {said(done)}")
+    return done.stdout.strip()
+
+
+@dataclass
+class Site:
+    """A bench while it runs. ``run`` is its name, of everything that it makes on the engine."""
+
+    settings: Settings
+    environment: dict[str, str]
+    folder: Path
+    run: str
+    registry: RegistryServer
+    index: IndexServer
+    line: Line
+    images: Images
+    engine_builder: str
+    architecture: str
+    changes: dict[str, Change]
+    dockerfiles: Path
+    _undo: ExitStack = field(default_factory=ExitStack)
+    _builders: int = 0
+
+    @property
+    def bases(self) -> Path:
+        """The storage of a registry that has the base images alone."""
+        return self.folder / "storage/bases"
+
+    @property
+    def python_image(self) -> str:
+        """The Python image as builders pull it from the bench's registry."""
+        return f"{self.registry.host}/bench/{_named(self.images.python, 'python')}"
+
+    @property
+    def uv_image(self) -> str:
+        """The uv image as builders pull it from the bench's registry."""
+        return f"{self.registry.host}/bench/{_named(self.images.uv, 'uv')}"
+
+    def at_end(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call a function at the bench's end, however that comes, before what came earlier."""
+        self._undo.callback(function, *arguments)
+
+    def variant(self, scenario: str) -> Path:
+        """Return the repository in which a scenario's change was made."""
+        changed = self.changes[scenario]
+        return (
+            self.folder / "variants" / (scenario if changed.file or changed.arguments else "base")
+        )
+
+    def prepare_variants(self, scenarios: Sequence[str]) -> None:
+        """Make the project's copies, lock them, and fetch what their builds will download."""
+        overrides = {
+            "image": "dockyard",
+            "registry": f"{self.registry.host}/bench",
+            "network": "host",
+            "python-image": self.python_image,
+            "uv-image": self.uv_image,
+        }
+        for scenario in ("no-change", *scenarios):
+            target = self.variant(scenario)
+            if target.exists():
+                continue
+            repository_copy(self.settings, target, self.index, overrides)
+            project = target / self.settings.project
+            with_changes(project, self.changes[scenario], self._uv)
+            self.settle(target)
+            if self.changes[scenario].arguments or target.name == "base":
+                extras = (word for one in self.settings.extras for word in ("--extra", one))
+                self._uv(project, ("sync", "--frozen", "--no-dev", *extras))
+        if self.index.failures:
+            raise ProjectError(
+                f"packages cannot be fetched: {self.index.failures[0]}",
+                hint="check the network, or set UV_DEFAULT_INDEX to a mirror that answers",
+            )
+
+    def settle(self, root: Path) -> None:
+        """Bring a copy's Dockerfile up to date with its settings and lock, as a developer would."""
+        from dockyard.dockerfile_upkeep import settle_dockerfile
+        from dockyard.known_project import Facts
+        from dockyard.settings import load_settings
+        from dockyard.state import State
+
+        settings = load_settings(root, self.environment, {})
+        state = State(root)
+        facts = Facts(settings, state, self.architecture)
+        settle_dockerfile(settings, facts, state, self.environment, write=True)
+        shutil.rmtree(root / ".dockyard", ignore_errors=True)
+
+    def _uv(self, project: Path, arguments: Sequence[str]) -> None:
+        """Run the uv of the builds in the Python image, on the project's folder."""
+        binary = self.folder / "uv"
+        name = f"{self.run}-uv"
+        if not binary.exists():
+            docker("create", "--name", name, self.images.uv, "/uv")
+            try:
+                docker("cp", f"{name}:/uv", str(binary))
+            finally:
+                docker("rm", "--force", name)
+        variables = {
+            "HOME": "/tmp",  # noqa: S108 - the container's
+            "UV_CACHE_DIR": "/tmp/uv",  # noqa: S108
+            "UV_PROJECT_ENVIRONMENT": "/tmp/venv",  # noqa: S108
+            "UV_PYTHON_DOWNLOADS": "never",
+        }
+        command = ["run", "--rm", "--name", name, "--network", "host"]
+        command += ["--user", f"{os.getuid()}:{os.getgid()}"]
+        for key, value in variables.items():
+            command += ["--env", f"{key}={value}"]
+        command += ["--volume", f"{binary}:/usr/local/bin/uv:ro", "--volume", f"{project}:/project"]
+        command += ["--workdir", "/project", self.images.python, "uv", *arguments]
+        done = process.run(["docker", *command], timeout=COMMAND_SECONDS)
+        if not done.succeeded:
+            raise ProjectError(
+                f"`uv {' '.join(arguments)}` failed: {done.stderr.strip()}", where=str(project)
+            )
+
+    @contextmanager
+    def shaping(self) -> Iterator[None]:
+        """Slow registry, index and archives down to the bandwidth for the time of a measurement."""
+        self.line.shaped = True
+        try:
+            yield
+        finally:
+            self.line.shaped = False
+
+    @contextmanager
+    def fresh_builder(self) -> Iterator[str]:
+        """Make a builder with an empty cache on the host's network; remove it with its cache."""
+        self._builders += 1
+        name = f"{self.run}-{self._builders}"
+        options = ("--driver-opt", f"image={self.images.buildkit}", "--driver-opt", "network=host")
+        create = ("buildx", "create", "--name", name, "--driver", "docker-container")
+        try:
+            docker(*create, *options, "--bootstrap", error=BuilderError)
+            yield name
+        finally:
+            process.run(["docker", "buildx", "rm", "--force", name], timeout=COMMAND_SECONDS)
+
+    @contextmanager
+    def local_image(self, name: str) -> Iterator[str]:
+        """Remove an image of this name at the end."""
+        try:
+            yield name
+        finally:
+            process.run(["docker", "image", "rm", "--force", name], timeout=COMMAND_SECONDS)
+
+
+def _named(reference: str, name: str) -> str:
+    tag = reference.partition("@")[0].rpartition(":")[2]
+    return f"{name}:{tag if '/' not in tag else 'latest'}"
+
+
+def resolve_images(
+    settings: Settings, environment: Mapping[str, str]
+) -> tuple[Images, EngineFacts]:
+    """Find the base images and BuildKit's on this machine. Raises what none can do without."""
+    from dockyard.base_images import resolve_base_images
+    from dockyard.engine import engine_facts
+    from dockyard.state import State
+
+    state = State(settings.root)
+    engine = engine_facts(state, environment, fresh=True)
+    wanted = {
+        "PYTHON_IMAGE": settings.python_image,
+        "UV_IMAGE": settings.uv_image,
+        "BUILDKIT_IMAGE": settings.buildkit_image,
+    }
+    found = resolve_base_images(
+        wanted, mirrors=settings.image_mirrors, state=state, engine=engine, fresh=True
+    )
+    return Images(*(image.resolved for image in found)), engine
+
+
+@contextmanager
+def open_site(
+    settings: Settings,
+    environment: Mapping[str, str],
+    *,
+    folder: Path,
+    bandwidth: int | None,
+    changes: dict[str, Change],
+    dockerfiles: Path,
+) -> Iterator[Site]:
+    """Start the servers, and put the base images into the registry; all of it goes at the end."""
+    images, engine = resolve_images(settings, environment)
+    run = f"{PREFIX}{os.getpid()}"
+    line = Line(bandwidth)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        registry = stack.enter_context(RegistryServer(folder / "storage/bases", line=line))
+        upstream = environment.get("UV_DEFAULT_INDEX") or PYPI
+        index = stack.enter_context(IndexServer(upstream, folder.parent / "files", line=line))
+        site = Site(
+            settings=settings,
+            environment=command_environment(environment),
+            folder=folder,
+            run=run,
+            registry=registry,
+            index=index,
+            line=line,
+            images=images,
+            engine_builder=engine.context,
+            architecture=engine.architecture,
+            changes=changes,
+            dockerfiles=dockerfiles,
+        )
+        stack.push(site._undo)
+        for image, pushed in ((images.python, site.python_image), (images.uv, site.uv_image)):
+            _put(image, pushed.replace(registry.host, registry.uncounted_host))
+        yield site
+
+
+def _put(image: str, target: str) -> None:
+    """Copy an image that the engine or a registry has into the bench's registry."""
+    held = process.run(["docker", "image", "inspect", image], timeout=60).succeeded
+    if not held:
+        docker("pull", "--quiet", image)
+    docker("tag", image, target)
+    try:
+        docker("push", "--quiet", target)
+    finally:
+        docker("image", "rm", target)
+
+
+def platform_manifest(registry: RegistryServer, repository: str, tag: str) -> dict[str, Any]:
+    """Return the image's manifest, of an index the first that is no attestation."""
+    manifest = registry.manifest(repository, tag)
+    for entry in manifest.get("manifests", []):
+        if entry.get("platform", {}).get("os") != "unknown":
+            return registry.manifest(repository, entry["digest"])
+    return manifest
+
+
+def blobs(manifest: dict[str, Any]) -> dict[str, int]:
+    """Return the bytes of an image's blobs by digest: layers and configuration."""
+    entries = [manifest["config"], *manifest["layers"]]
+    return {entry["digest"]: int(entry["size"]) for entry in entries}
+
+
+def pulled_bytes(before: dict[str, Any], after: dict[str, Any]) -> int:
+    """Sum the blobs that a machine pulls which holds ``before``."""
+    held = blobs(before)
+    return sum(size for digest, size in blobs(after).items() if digest not in held)

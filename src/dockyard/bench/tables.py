@@ -1,0 +1,104 @@
+"""A result as Markdown, and in a file between its markers. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from dockyard.bench.bandwidth import format_bandwidth
+from dockyard.bench.medians import METRICS, Summary, summary_of
+from dockyard.bench.results import BenchResult
+from dockyard.bench.scenarios import DOCKERFILES, ENVIRONMENTS, SCENARIOS
+from dockyard.display.format import format_bytes, format_seconds
+from dockyard.errors import RecordError
+
+__all__ = ["BEGIN", "END", "markdown", "with_tables"]
+
+BEGIN = "<!-- bench: begin (written by `invoke bench --tables`) -->"
+END = "<!-- bench: end -->"
+UNKNOWN = "–"
+
+
+def markdown(result: BenchResult) -> str:
+    """Render every table of a result, with what it was measured on."""
+    parts = [_about(result)]
+    for environment in result.environments:
+        parts.append(f"### {ENVIRONMENTS.get(environment, environment)}")
+        for metric, title in METRICS.items():
+            if any(
+                (found := summary_of(result, metric, environment, scenario, dockerfile))
+                and found.high
+                for scenario in result.scenarios
+                for dockerfile in result.dockerfiles
+            ):
+                parts += [f"{title}:", _table(result, metric, environment)]
+        parts += ["Steps cached:", _steps(result, environment)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _about(result: BenchResult) -> str:
+    machine, versions = result.machine, result.versions
+    line = "unlimited" if result.bandwidth is None else format_bandwidth(result.bandwidth)
+    runs = (
+        f"medians of {result.repetitions} repetitions, with the lowest and the highest"
+        if result.repetitions > 1
+        else "one repetition"
+    )
+    changes = "; ".join(
+        f"{SCENARIOS.get(name, name).lower()}: {text}"
+        for name, text in result.changes.items()
+        if text != "nothing"
+    )
+    return (
+        f"`{result.command}` on {result.started[:10]}: {runs}. Project: `{result.project}` "
+        f"({changes}). {machine.cpu}, {machine.cores} cores, {format_bytes(machine.memory)} of "
+        f"memory, {machine.system}. Docker Engine {versions.engine}, buildx {versions.buildx}, "
+        f"BuildKit {versions.buildkit or 'unknown'}, uv {versions.uv}, Dockyard "
+        f"{versions.dockyard} ({versions.commit or 'no commit'}). Line: {line}."
+    )
+
+
+def _table(result: BenchResult, metric: str, environment: str) -> str:
+    def cell(scenario: str, dockerfile: str) -> str:
+        found = summary_of(result, metric, environment, scenario, dockerfile)
+        return _format(metric, found)
+
+    return _grid(result, cell)
+
+
+def _steps(result: BenchResult, environment: str) -> str:
+    def cell(scenario: str, dockerfile: str) -> str:
+        found = result.of(environment, scenario, dockerfile)
+        if not found or found[-1].steps_counted is None:
+            return UNKNOWN
+        return f"{found[-1].steps_cached} of {found[-1].steps_counted}"
+
+    return _grid(result, cell)
+
+
+def _grid(result: BenchResult, cell: object) -> str:
+    assert callable(cell)  # noqa: S101
+    names = [DOCKERFILES.get(name, name) for name in result.dockerfiles]
+    rows = [["", *names], ["---", *["---:"] * len(names)]]
+    for scenario in result.scenarios:
+        title = SCENARIOS.get(scenario, scenario)
+        rows.append([title, *(cell(scenario, name) for name in result.dockerfiles)])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _format(metric: str, found: Summary | None) -> str:
+    if found is None:
+        return UNKNOWN
+    write = format_seconds if metric == "seconds" else format_bytes
+    text = write(found.median)
+    spread = (write(found.low), write(found.high))
+    return text if found.count == 1 or spread == (text, text) else f"{text} ({'–'.join(spread)})"
+
+
+def with_tables(text: str, result: BenchResult) -> str:
+    """Replace what stands between the markers. Raises RecordError where there are none."""
+    found = re.search(re.escape(BEGIN) + ".*?" + re.escape(END), text, re.DOTALL)
+    if not found:
+        raise RecordError(
+            "there is no place for the tables", hint=f"write the lines {BEGIN} and {END} there"
+        )
+    return text[: found.start()] + f"{BEGIN}\n\n{markdown(result)}\n{END}" + text[found.end() :]

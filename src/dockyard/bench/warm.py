@@ -1,0 +1,179 @@
+"""Builds on the engine's own builder, which keeps what it built: a laptop during a day's work."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dockyard import process
+from dockyard.bench.building import Built, run_timed
+from dockyard.bench.dockerfiles import OURS, Caches, buildx_command, invoke_command, shim
+from dockyard.bench.results import Measurement
+from dockyard.bench.scenarios import FIRST_BUILD, Cell
+from dockyard.bench.site import Site, docker, platform_manifest, pulled_bytes
+from dockyard.bench.storage import clone_storage
+from dockyard.bench.workspace import checkout, commit
+
+__all__ = ["WarmEngine"]
+
+
+class WarmEngine:
+    """The environment ``warm``: one working tree for each Dockerfile and repetition.
+
+    So that a repetition finds nothing of the one before, or of another Dockerfile's, each has a
+    base image with a small file of its own, and cache mounts in a namespace of its own.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._trees: dict[tuple[int, str], Path] = {}
+        self._before: dict[tuple[int, str], dict[str, Any]] = {}
+        self._storage_ready = False
+
+    def measure(self, cell: Cell) -> Measurement:
+        """Measure one cell; a first build is made, uncounted, where there was none."""
+        key = (cell.repetition, cell.dockerfile)
+        first = cell.scenario == FIRST_BUILD
+        if first or key not in self._trees:
+            self._begin(*key)
+        if not first and key not in self._before:
+            self._build(Cell(cell.repetition, "warm", FIRST_BUILD, cell.dockerfile))
+            self._before[key] = self._push(cell)
+        started = datetime.now(UTC)
+        with self._site.shaping():
+            built, downloaded = self._build(cell)
+        after = self._push(cell)
+        before = self._base(cell) if first else self._before[key]
+        if first:
+            self._before[key] = after
+        return Measurement(
+            **vars(cell),
+            started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            seconds=round(built.seconds, 3),
+            bytes_down=downloaded,
+            bytes_up=0,
+            bytes_pulled=pulled_bytes(before, after),
+            steps_cached=built.steps_cached,
+            steps_counted=built.steps_counted,
+            phases={"build": round(built.seconds, 3)},
+            traffic={"index": downloaded},
+        )
+
+    def _image(self, dockerfile: str) -> str:
+        return f"{self._site.run}-{dockerfile}"
+
+    def _python_image(self, repetition: int, dockerfile: str) -> str:
+        tag = self._site.python_image.rpartition(":")[2]
+        return f"{self._site.run}/python:{tag}-{repetition}-{dockerfile}"
+
+    def _begin(self, repetition: int, dockerfile: str) -> None:
+        """Make the base image and the working tree of one Dockerfile in one repetition."""
+        site = self._site
+        image = self._python_image(repetition, dockerfile)
+        site.at_end(_remove_image, image)
+        container = f"{site.run}-base"
+        mark = site.folder / "mark"
+        mark.write_text(f"{image}\n")
+        docker("create", "--name", container, site.images.python, "true")
+        try:
+            docker("cp", str(mark), f"{container}:/etc/dockyard-bench")
+            docker("commit", container, image)
+        finally:
+            docker("rm", "--force", container)
+        tree = site.folder / f"warm-{repetition}-{dockerfile}"
+        shutil.rmtree(tree, ignore_errors=True)
+        checkout(site.variant("no-change"), tree)
+        configuration = tree / "pyproject.toml"
+        text = configuration.read_text()
+        for old, new in (
+            (site.python_image, image),
+            (site.uv_image, site.images.uv),
+            (f'"{site.registry.host}/bench"', '""'),
+            ('image = "dockyard"', f'image = "{self._image(dockerfile)}"'),
+        ):
+            text = text.replace(old, new)
+        configuration.write_text(text)
+        site.settle(tree)
+        commit(tree, site.environment)
+        self._trees[repetition, dockerfile] = tree
+
+    def _build(self, cell: Cell) -> tuple[Built, int]:
+        site = self._site
+        tree = self._trees[cell.repetition, cell.dockerfile]
+        kept = ("pyproject.toml", site.settings.dockerfile)
+        checkout(site.variant(cell.scenario), tree, keep=kept)
+        site.at_end(_remove_images, self._image(cell.dockerfile))
+        shims = site.folder / f"bin-{cell.repetition}-{cell.dockerfile}"
+        if not shims.exists():
+            shims.mkdir()
+            program = shims / "docker"
+            namespace = f"{site.run}-{cell.repetition}-{cell.dockerfile}"
+            program.write_text(shim(shutil.which("docker") or "docker", namespace))
+            program.chmod(0o755)
+        path = f"{shims}{os.pathsep}{site.environment.get('PATH', os.defpath)}"
+        site.index.reset()
+        built = run_timed(
+            self._command(cell, tree),
+            directory=tree,
+            environment={**site.environment, "PATH": path},
+            records=tree if cell.dockerfile == OURS else None,
+        )
+        return built, site.index.bytes_served
+
+    def _command(self, cell: Cell, tree: Path) -> list[str]:
+        site = self._site
+        if cell.dockerfile == OURS:
+            return invoke_command(sys.executable, push=False)
+        return buildx_command(
+            str(site.dockerfiles / cell.dockerfile / "Dockerfile"),
+            context=str(tree / site.settings.project),
+            builder=site.engine_builder,
+            python_image=self._python_image(cell.repetition, cell.dockerfile),
+            uv_image=site.images.uv,
+            tag=f"{self._image(cell.dockerfile)}:latest",
+            push=False,
+            caches=Caches(),
+        )
+
+    def _push(self, cell: Cell) -> dict[str, Any]:
+        """Push what was built to the bench's registry, uncounted, and return its manifest."""
+        image = f"{self._image(cell.dockerfile)}:latest"
+        return self._pushed(image, f"warm/{cell.dockerfile}", f"{cell.repetition}-{cell.scenario}")
+
+    def _base(self, cell: Cell) -> dict[str, Any]:
+        image = self._python_image(cell.repetition, cell.dockerfile)
+        return self._pushed(image, "warm/python", f"{cell.repetition}-{cell.dockerfile}")
+
+    def _pushed(self, image: str, repository: str, tag: str) -> dict[str, Any]:
+        registry = self._site.registry
+        storage = self._site.folder / "storage/warm"
+        if not self._storage_ready:
+            clone_storage(self._site.bases, storage)
+            self._storage_ready = True
+        registry.switch(storage)
+        target = f"{registry.uncounted_host}/{repository}:{tag}"
+        docker("tag", image, target)
+        try:
+            docker("push", "--quiet", target)
+        finally:
+            docker("image", "rm", target)
+        return platform_manifest(registry, repository, tag)
+
+
+def _remove_image(name: str) -> None:
+    process.run(["docker", "image", "rm", "--force", name], timeout=60)
+
+
+def _remove_images(repository: str) -> None:
+    """Remove an image under whatever tags it got."""
+    listed = process.run(
+        ["docker", "image", "ls", "--format", "{{json .}}", repository], timeout=60
+    )
+    for line in listed.stdout.splitlines():
+        one = json.loads(line)
+        _remove_image(f"{one['Repository']}:{one['Tag']}")

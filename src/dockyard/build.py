@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dockyard.settings import Settings
     from dockyard.trace import BuildTrace
     from dockyard.trace_reader import TraceReader
+    from dockyard.traffic_reading import TrafficReader
 
 __all__ = ["BuildOptions", "BuildResult", "build", "describe_build", "present"]
 
@@ -84,26 +85,57 @@ def build(
     """
     state = State(settings.root)
     prepared = prepare(settings, options, environment, state)
-    from dockyard.build_inputs import InputsReader
-
     started, clock = datetime.now(UTC), time.monotonic()
-    reader = InputsReader(prepared)
-    with prepared.caches or contextlib.nullcontext():
-        ran = _run(prepared, environment, stream, reader)
+    with prepared.caches or contextlib.nullcontext(), _Beside(prepared, environment) as beside:
+        ran = _run(prepared, environment, stream, beside)
         for _ in range(RETRIES):
             again = _without_faulty_caches(prepared, ran)
             if again is None:
                 break
             prepared = again
-            ran = _run(prepared, environment, stream, reader)
+            beside.traffic.repeat("the build was started again, without a cache that was at fault")
+            ran = _run(prepared, environment, stream, beside)
+        beside.traffic.built(prepared, ran.trace, ran.metadata)
         if prepared.caches:
-            caches, ran = _export_caches(prepared, prepared.caches, ran, environment)
+            caches, ran = _export_caches(
+                prepared, prepared.caches, ran, environment, beside.traffic
+            )
             notes = caches.settle(ran.trace, succeeded=ran.status == 0, environment=environment)
             prepared = replace(prepared, notes=(*prepared.notes, *notes))
-    seconds = time.monotonic() - clock
-    result = _result(prepared, ran, started, seconds, state, reader)
+        seconds = time.monotonic() - clock
+        result = _result(prepared, ran, started, seconds, state, beside)
     state.save()
     return result
+
+
+class _Beside:
+    """What is found out for the record beside a build: made once buildx runs, to cost no time."""
+
+    inputs: InputsReader
+    traffic: TrafficReader
+
+    def __init__(self, prepared: Prepared, environment: Mapping[str, str]) -> None:
+        self._prepared, self._environment = prepared, environment
+        self._begun = False
+
+    def __enter__(self) -> _Beside:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._begun:
+            self.traffic.close()
+
+    def begin(self) -> None:
+        """Start; further calls change nothing."""
+        if self._begun:
+            return
+        from dockyard.build_inputs import InputsReader
+        from dockyard.traffic_reading import TrafficReader
+
+        self.inputs = InputsReader(self._prepared)
+        self.traffic = TrafficReader(self._prepared, self._environment)
+        self._begun = True
+        self.inputs.begin()
 
 
 @dataclass(frozen=True)
@@ -117,7 +149,7 @@ class _Ran:
 
 
 def _run(
-    prepared: Prepared, environment: Mapping[str, str], stream: TextIO, inputs: InputsReader
+    prepared: Prepared, environment: Mapping[str, str], stream: TextIO, beside: _Beside
 ) -> _Ran:
     with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
         metadata_file = Path(folder) / "metadata.json"
@@ -127,31 +159,39 @@ def _run(
             environment={**build_environment(prepared.settings, environment), **secrets},
             directory=prepared.settings.root,
         ) as child:
-            inputs.begin()
-            trace, status, interrupted = _follow(child, prepared, environment, stream)
+            trace, status, interrupted = _follow(child, prepared, environment, stream, beside)
         return _Ran(trace, status, interrupted, _read_metadata(metadata_file))
 
 
 def _export_caches(
-    prepared: Prepared, caches: CacheUse, ran: _Ran, environment: Mapping[str, str]
+    prepared: Prepared,
+    caches: CacheUse,
+    ran: _Ran,
+    environment: Mapping[str, str],
+    traffic: TrafficReader,
 ) -> tuple[CacheUse, _Ran]:
     """Export the caches that wait for the image's push. A Ctrl-C ends this, not the build."""
     targets = caches.arguments.after_push
     if ran.status or ran.interrupted or not targets:
         return caches, ran
     reader = _trace_reader(prepared)
-    with process.follow(
-        prepared.definition.exporting_caches(targets, caches.sources_after(ran.trace)).arguments(),
-        environment=build_environment(prepared.settings, environment),
-        directory=prepared.settings.root,
-    ) as child:
-        try:
-            for line in child.lines():
-                reader.feed(line)
-            status, reason = child.wait(), ""
-        except KeyboardInterrupt:
-            status, reason = child.stop(), "interrupted"
+    sources = caches.sources_after(ran.trace)
+    with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
+        metadata_file = Path(folder) / "metadata.json"
+        with process.follow(
+            prepared.definition.exporting_caches(targets, sources).arguments(str(metadata_file)),
+            environment=build_environment(prepared.settings, environment),
+            directory=prepared.settings.root,
+        ) as child:
+            try:
+                for line in child.lines():
+                    reader.feed(line)
+                status, reason = child.wait(), ""
+            except KeyboardInterrupt:
+                status, reason = child.stop(), "interrupted"
+        metadata = _read_metadata(metadata_file)
     trace = reader.trace()
+    traffic.exported(trace, sources, targets, metadata)
     if status:
         caches = caches.without_copies(reason or next(iter(trace.noise[-1:]), f"status {status}"))
     exports = tuple(step for step in trace.steps if str(step.kind) == "cache-export")
@@ -193,7 +233,11 @@ def _without_faulty_caches(prepared: Prepared, ran: _Ran) -> Prepared | None:
 
 
 def _follow(
-    child: process.Following, prepared: Prepared, environment: Mapping[str, str], stream: TextIO
+    child: process.Following,
+    prepared: Prepared,
+    environment: Mapping[str, str],
+    stream: TextIO,
+    beside: _Beside,
 ) -> tuple[BuildTrace, int, bool]:
     """Read the build's progress to its end, showing it: the trace, exit status, interrupted."""
     status, interrupted = -1, False
@@ -204,7 +248,7 @@ def _follow(
         from dockyard.display import choose_display
 
         reader = following = _trace_reader(prepared)
-
+        beside.begin()
         display = choose_display(
             stream,
             environment,
@@ -221,6 +265,7 @@ def _follow(
         status = child.stop()
     finally:
         # A Ctrl-C may come during the import.
+        beside.begin()
         trace = (reader or _trace_reader(prepared)).trace()
         if display is not None:  # whatever happened, the terminal is given back
             display.end(trace, failed=interrupted or status != 0)
@@ -254,7 +299,7 @@ def _result(
     started: datetime,
     seconds: float,
     state: State,
-    inputs: InputsReader,
+    beside: _Beside,
 ) -> BuildResult:
     from dockyard.build_inputs import record_inputs
     from dockyard.engine import image_facts
@@ -280,7 +325,7 @@ def _result(
         # What was recalled may be what was wrong: a stopped engine, an image that is gone.
         state.forget("engine", "base-images", "builder")
     # After a Ctrl-C nobody waits for a large file that is still being read.
-    read = inputs.result(1.0 if ran.interrupted else None)
+    read = beside.inputs.result(1.0 if ran.interrupted else None)
     record = record_build(
         prepared,
         ran.trace,
@@ -291,6 +336,7 @@ def _result(
         image=image,
         error=error,
         inputs=record_inputs(prepared, ran.trace, read),
+        traffic=beside.traffic.result(succeeded=outcome == "succeeded"),
     )
     path: Path | None = None
     try:

@@ -75,13 +75,15 @@ class CacheRecord:
 
 @dataclass(frozen=True)
 class TrafficRecord:
-    """The bytes that a build moved, bodies only; None where they cannot be known.
+    """The bytes that a build moved, of blobs and distributions; None where they cannot be known.
 
-    ``context_sent``: from the client to the builder. ``base_read``: blobs of base images that the
-    builder read from registries. ``cache_read``: manifests and blobs of build caches that it read
-    from registries, or files of a local cache. ``layers_pushed`` and ``layers_skipped``: the
-    image's blobs that went to the registry, and those that it had already. ``cache_written``: what
-    cache exports moved to registries or into the local cache. ``packages_downloaded`` and
+    ``context_sent``: from the client to the builder. ``base_read``: layers of base images that the
+    builder read from their registries. ``cache_read``: blobs that it read from the repositories of
+    registry caches, or from a local cache; layers of the base image, too, that came from there.
+    ``layers_pushed`` and ``layers_skipped``: the image's blobs that went to the registry, and those
+    that it had already. ``cache_written``: what cache exports moved to registries or into the
+    local cache. Manifests and the configurations of base images, a few kB each, are not counted.
+    ``packages_downloaded`` and
     ``packages_cached``: distributions that uv took from indexes, and from its own cache.
     ``downloaded`` and ``cached`` name them. ``unknown`` says of each field that is None why.
     """

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # The stages whose whole content becomes one layer, beside those of the dependencies.
 STAGED = "environment|local-packages|project|authorities"
 
-__all__ = ["name_caches", "record_build", "what_layer_holds"]
+__all__ = ["name_caches", "parse_cache_option", "record_build", "what_layer_holds"]
 
 
 def _time(moment: datetime | None) -> str | None:
@@ -111,7 +111,7 @@ def _indexes(trace: BuildTrace) -> tuple[IndexRecord, ...]:
     )
 
 
-def _option(argument: str) -> dict[str, str]:
+def parse_cache_option(argument: str) -> dict[str, str]:
     """Take a ``--cache-from`` or ``--cache-to`` apart; a bare reference is of a registry.
 
     The form is CSV (buildx, ``util/buildflags/cache.go``).
@@ -130,8 +130,8 @@ def name_caches(
     That is known where only one cache of its type was asked for in its direction.
     """
     asked = {
-        "import": [_option(argument) for argument in cache_from],
-        "export": [_option(argument) for argument in cache_to],
+        "import": [parse_cache_option(argument) for argument in cache_from],
+        "export": [parse_cache_option(argument) for argument in cache_to],
     }
     found = []
     for one in transfers:

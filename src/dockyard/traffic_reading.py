@@ -1,0 +1,336 @@
+"""What a build's traffic is added up from: the builder's history, registries, the local cache.
+
+A build that uses no registry but for its base images asks for none of it: its progress tells. All
+else is asked while the caches' export runs. Nothing here fails a build: what cannot be found out
+is unknown in the record, with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dockyard import process
+from dockyard.base_images import normalise
+from dockyard.errors import DockyardError
+from dockyard.recording import parse_cache_option
+from dockyard.traffic import FAILED, BuildRun, LocalCacheFacts, RegistryFacts, add_up
+
+if TYPE_CHECKING:
+    from dockyard.caches.layout import Descriptor
+    from dockyard.preparation import Prepared
+    from dockyard.record_parts import TrafficRecord
+    from dockyard.registry_spans import RegistryRequest
+    from dockyard.trace import BuildTrace, CacheTransfer
+
+__all__ = ["ImageBlob", "TrafficReader", "repository_of"]
+
+# Past this the builder's history, or a registry, is not waited for.
+PATIENCE_SECONDS = 20.0
+UNMEASURED = ("gha", "s3", "azblob")
+
+
+@dataclass(frozen=True)
+class ImageBlob:
+    """A layer of the pushed image: its digest, and its size in bytes, compressed."""
+
+    digest: str
+    size: int
+
+
+@dataclass
+class _Started:
+    """A run of buildx, and its history while it is being read."""
+
+    run: BuildRun
+    history: process.Running | None = None
+    bundle: Path | None = None
+
+
+@dataclass
+class _Answers:
+    """What registries answered."""
+
+    image: dict[str, int] | None = None
+    layers: tuple[ImageBlob, ...] = ()
+    configurations: dict[str, tuple[str, int]] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    reason: str = ""
+
+
+class TrafficReader:
+    """Follows one build's traffic; made before a cache can have been exported."""
+
+    def __init__(self, prepared: Prepared, environment: Mapping[str, str]) -> None:
+        self._prepared = prepared
+        self._environment = environment
+        self._runs: list[_Started] = []
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._thread: threading.Thread | None = None
+        self._answers = _Answers()
+        self._repeated = ""
+        self._local_before = self._local_blobs()
+        self._local_documents = self._documents() if self._local_before else 0
+        self._local_after = self._local_before
+
+    def close(self) -> None:
+        """Remove the temporary files, and wait for nothing any more."""
+        for one in self._runs:
+            if one.history:
+                # Not waited for where the build ended by an exception.
+                one.history.process.kill()
+                one.history.wait()
+        if self._folder:
+            self._folder.cleanup()
+
+    @property
+    def image_layers(self) -> tuple[ImageBlob, ...]:
+        """The layers of the pushed image, from the base; none where that is not known."""
+        return self._answers.layers
+
+    def repeat(self, reason: str) -> None:
+        """Note that the build is started again: what it moved before is not known."""
+        self._repeated = reason
+
+    def built(self, prepared: Prepared, trace: BuildTrace, metadata: Mapping[str, Any]) -> None:
+        """Start to read the history of the build itself, where there is something to learn."""
+        self._prepared = prepared
+        self._local_after = self._local_blobs()
+        definition = prepared.definition
+        pushes = "push=true" in definition.output or definition.output.startswith("type=registry")
+        digest = str(metadata.get("containerimage.digest") or "")
+        run = _describe(
+            trace, definition.cache_from, definition.cache_to, pushes=pushes and bool(metadata)
+        )
+        self._begin(run, metadata)
+        if self._runs[0].run.uses_registry and metadata:
+            self._thread = threading.Thread(
+                target=self._ask, args=(digest, run), name="traffic", daemon=True
+            )
+            self._thread.start()
+
+    def exported(
+        self,
+        trace: BuildTrace,
+        sources: Iterable[str],
+        targets: Iterable[str],
+        metadata: Mapping[str, Any],
+    ) -> None:
+        """Start to read the history of the run that exported caches."""
+        self._begin(_describe(trace, sources, targets, pushes=False), metadata)
+
+    def _begin(self, run: BuildRun, metadata: Mapping[str, Any]) -> None:
+        started = _Started(run)
+        self._runs.append(started)
+        if not run.uses_registry:
+            return
+        reference = str(metadata.get("buildx.build.ref") or "").rpartition("/")[2]
+        if not reference:
+            reason = "the build left no reference to its history" if metadata else FAILED
+            started.run = replace(run, reason=reason)
+            return
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="dockyard-")
+        started.bundle = Path(self._folder.name) / f"{len(self._runs)}.tar"
+        builder = self._prepared.definition.builder
+        command = ["docker", "buildx", "history", "export", "--finalize"]
+        command += ["--builder", builder] if builder else []
+        try:
+            started.history = process.start(
+                [*command, "--output", str(started.bundle), reference],
+                environment=self._environment,
+            )
+        except OSError as error:
+            started.run = replace(run, reason=str(error))
+
+    def result(self, *, succeeded: bool) -> TrafficRecord:
+        """Wait for what was started, and add it up."""
+        runs = [self._finished(one) for one in self._runs]
+        if self._thread:
+            self._thread.join(PATIENCE_SECONDS)
+            if self._thread.is_alive():
+                self._answers = _Answers(reason="the registry did not answer in time")
+        answers = self._answers
+        uses = [run for one in runs for run in one.trace.caches if not run.error]
+        options = [
+            parse_cache_option(one).get("type", "") for one in self._prepared.definition.cache_to
+        ]
+        before = self._local_before
+        written = sum(size for name, size in self._local_after.items() if name not in before)
+        return add_up(
+            runs,
+            succeeded=succeeded,
+            bases=frozenset(repository_of(one.resolved) for one in self._prepared.base_images),
+            registry=RegistryFacts(
+                image=answers.image,
+                configurations=answers.configurations,
+                sizes=answers.sizes,
+                reason=answers.reason or "the registry was not asked",
+            ),
+            local=LocalCacheFacts(self._local_before, self._local_documents, written),
+            locked=self._prepared.project.locked,
+            unmeasured_imports=_kinds(uses, "import", UNMEASURED),
+            unmeasured_exports=[one for one in UNMEASURED if one in options],
+            repeated=self._repeated,
+        )
+
+    def _finished(self, started: _Started) -> BuildRun:
+        history, started.history = started.history, None
+        if history is None or started.bundle is None:
+            return started.run
+        from dockyard.registry_spans import read_bundle
+
+        done = history.wait(PATIENCE_SECONDS)
+        requests: tuple[RegistryRequest, ...] | None = None
+        reason = ""
+        try:
+            if done.succeeded:
+                requests = read_bundle(started.bundle.read_bytes())
+            else:
+                said = done.stderr.strip().splitlines() or ["it did not answer in time"]
+                reason = f"the builder's history cannot be read: {said[-1][:200]}"
+        except (OSError, ValueError) as error:
+            reason = str(error)
+        return replace(started.run, requests=requests, reason=reason)
+
+    # -------------------- registries
+
+    def _ask(self, digest: str, run: BuildRun) -> None:
+        answers = _Answers()
+        try:
+            for reference in run.imported:
+                self._ask_for_cache(answers, reference)
+            if run.pushes and digest:
+                self._ask_for_image(answers, digest)
+        except DockyardError as error:
+            answers.reason = error.problems[0].message
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            answers.reason = f"a manifest has another form: {error}"
+        self._answers = answers
+
+    def _ask_for_image(self, answers: _Answers, digest: str) -> None:
+        """Read the manifests of the image that was pushed: one for each platform."""
+        repository = self._prepared.definition.tags[-1].rpartition(":")[0]
+        blobs: dict[str, int] = {}
+        layers: list[ImageBlob] = []
+        documents = [digest]
+        for one in documents:  # grows while it is read
+            document = self._manifest(repository, one)
+            if document is None:
+                answers.reason = f"the registry has no manifest {one}"
+                return
+            documents += [str(child["digest"]) for child in document.get("manifests", ())]
+            listed = [
+                ImageBlob(str(layer["digest"]), int(layer["size"]))
+                for layer in document.get("layers", ())
+            ]
+            layers += listed
+            blobs.update({layer.digest: layer.size for layer in listed})
+            if config := document.get("config"):
+                blobs[str(config["digest"])] = int(config["size"])
+        answers.image = blobs
+        # Layers of several platforms are no one image's.
+        answers.layers = tuple(layers) if len(documents) == 1 else ()
+
+    def _ask_for_cache(self, answers: _Answers, reference: str) -> None:
+        """Read what a cache's manifest tells of its blobs' sizes.
+
+        It is an image manifest, or (``image-manifest=false``) an index with the layers and the
+        configuration; an image with an inline cache has it in its own configuration.
+        """
+        repository, _, tag = reference.rpartition(":")
+        documents = [tag]
+        for one in documents:  # grows while it is read
+            document = self._manifest(repository, one)
+            if document is None:
+                return
+            for blob in (*document.get("layers", ()), *document.get("manifests", ())):
+                answers.sizes[str(blob["digest"])] = int(blob["size"])
+                kind = str(blob.get("mediaType", ""))
+                if "buildkit.cacheconfig" in kind:
+                    answers.configurations[reference] = (str(blob["digest"]), int(blob["size"]))
+                elif "image.manifest" in kind or "distribution.manifest" in kind:
+                    documents.append(str(blob["digest"]))
+            if config := document.get("config"):
+                entry = (str(config["digest"]), int(config["size"]))
+                answers.sizes[entry[0]] = entry[1]
+                answers.configurations.setdefault(reference, entry)
+
+    def _manifest(self, repository: str, reference: str) -> dict[str, Any] | None:
+        from dockyard.caches.registry_client import open_repository
+
+        settings = self._prepared.settings
+        with open_repository(settings, repository, self._environment) as client:
+            found = client.read_manifest(reference)
+        document = json.loads(found.content) if found else None
+        return document if isinstance(document, dict) else None
+
+    # -------------------- the local cache
+
+    def _local_blobs(self) -> dict[str, int]:
+        snapshot = self._prepared.caches.snapshot if self._prepared.caches else None
+        if snapshot is None:
+            return {}
+        try:
+            return {digest: status.st_size for digest, status in snapshot.layout.blobs()}
+        except OSError:
+            return {}
+
+    def _documents(self) -> int:
+        """Add up what an import reads first: manifest and configuration of each cache."""
+        snapshot = self._prepared.caches.snapshot if self._prepared.caches else None
+        total = 0
+        for descriptor in snapshot.imports.values() if snapshot else ():
+            total += descriptor.size + self._configuration(descriptor)
+        return total
+
+    def _configuration(self, descriptor: Descriptor) -> int:
+        snapshot = self._prepared.caches.snapshot if self._prepared.caches else None
+        try:
+            document = json.loads(snapshot.layout.read(descriptor)) if snapshot else {}
+            return int(document["config"]["size"])
+        except (DockyardError, OSError, KeyError, TypeError, ValueError):
+            return 0
+
+
+def repository_of(reference: str) -> str:
+    """Return ``host/path`` of an image's reference, without tag and digest."""
+    name = normalise(reference).partition("@")[0]
+    host, _, path = name.partition("/")
+    return f"{host}/{path.partition(':')[0]}"
+
+
+def _describe(
+    trace: BuildTrace, sources: Iterable[str], targets: Iterable[str], *, pushes: bool
+) -> BuildRun:
+    """Describe a run by what it was told to import and export, and by what it did import."""
+    read = [parse_cache_option(one) for one in sources]
+    registry = [one["ref"] for one in read if one.get("type") == "registry" and "ref" in one]
+    done = {normalise(one.reference) for one in trace.caches if _imported(one) and one.reference}
+    local = sum(one.get("type") == "local" for one in read)
+    locally = len(_kinds((one for one in trace.caches if _imported(one)), "import", ("local",)))
+    imported_local: int | None = 0 if not locally else 1
+    if locally and locally != local:
+        imported_local = None
+    return BuildRun(
+        trace,
+        pushes=pushes,
+        imports=frozenset(map(repository_of, registry)),
+        imported=tuple(one for one in registry if normalise(one) in done),
+        exports=any(parse_cache_option(one).get("type") == "registry" for one in targets),
+        local_imports=imported_local,
+    )
+
+
+def _imported(transfer: CacheTransfer) -> bool:
+    return transfer.direction == "import" and not transfer.error
+
+
+def _kinds(transfers: Iterable[CacheTransfer], direction: str, kinds: Iterable[str]) -> list[str]:
+    wanted = tuple(kinds)
+    return [one.type for one in transfers if one.direction == direction and one.type in wanted]

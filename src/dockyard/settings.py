@@ -116,6 +116,13 @@ class Settings:
     ca_in_image: bool
     progress: str
     records: int
+    context_budget: int
+    image_budget: int
+    waste_budget: int
+    smoke_command: tuple[str, ...]
+    smoke_seconds: int
+    check_also: tuple[str, ...]
+    check_skip: tuple[str, ...]
     uv_default_index: str | None
     uv_index: tuple[str, ...]
     uv_http_timeout: int | None

@@ -98,6 +98,7 @@ _MIRROR = Rule(
 _SLIM = Rule(
     "bytecode|static-libraries|headers|tests", "one of bytecode, static-libraries, headers, tests"
 )
+_CHECK = Rule(r"[a-z]+(?:-[a-z]+)*", "the name of a check (`invoke check --list` shows them)")
 _SERVER_NAME = Rule(r"[A-Za-z0-9][A-Za-z0-9.:-]*", "a host name or IP address")
 _ADDRESS = Rule(r"\S+", "an address")
 
@@ -194,6 +195,7 @@ _CACHE = "Build cache"
 _ENGINE = "Builder"
 _NETWORK = "Mirrors, registries and certificates"
 _OUTPUT = "Display and records"
+_CHECKS = "Checks (`invoke check`)"
 _UV = "uv's own settings, under uv's names"
 _DOCKER = "Docker's own settings, and those of reproducible builds, under their names"
 
@@ -346,6 +348,25 @@ FIELDS: tuple[Field, ...] = (
          choices=("auto", "live", "plain", "github", "quiet")),
     _own(_OUTPUT, "records", Kind.INTEGER, 200,
          "How many build records are kept in .dockyard/builds.", minimum=1),
+
+    _own(_CHECKS, "context_budget", Kind.BYTES, 50 * 10**6,
+         "How large the build context may be.", minimum=1, example="50MB"),
+    _own(_CHECKS, "image_budget", Kind.BYTES, 2 * 10**9,
+         "How large the image may be, compressed, as it is pushed and pulled.", minimum=1),
+    _own(_CHECKS, "waste_budget", Kind.BYTES, 20 * 10**6,
+         "How many bytes of the image's layers later layers may overwrite or remove.",
+         example="20MB"),
+    _own(_CHECKS, "smoke_command", Kind.COMMAND, (),
+         "Command that has to end with 0 in a container of the image; shell words or a JSON array. "
+         "Without it, the health check has to answer; without that, the project's module has to "
+         "be importable.", example="python -m mushroom --version"),
+    _own(_CHECKS, "smoke_seconds", Kind.INTEGER, 60,
+         "How long that may take, in seconds.", minimum=1),
+    _own(_CHECKS, "check_also", Kind.STRINGS, (),
+         "Optional checks to make as well: base-pinned, reproducible.", rule=_CHECK,
+         example="base-pinned,reproducible"),
+    _own(_CHECKS, "check_skip", Kind.STRINGS, (),
+         "Checks to leave out.", rule=_CHECK, example="hit-rate"),
 
     _shared(_UV, "uv_default_index", Kind.STRING, None,
             "The package index used instead of PyPI. A user and password may stand in the URL.",

@@ -18,6 +18,7 @@ from dockyard.bench.commits_project import WorkCopy
 from dockyard.bench.commits_result import (
     CommitMeasurement,
     CommitReplay,
+    Traffic,
     measure_commit,
     read_replay,
     replay_lines,
@@ -130,6 +131,9 @@ def test_a_measurement_is_the_record_s() -> None:
         3, "code edited", "Change x", 1.5, 0.9, 0.75, 0.8, 7, 7, 8, ("app: COPY x",)
     )
     assert measure_commit(1, Kind.EDIT, "", now, None).bytes_pulled is None
+    counted = measure_commit(1, Kind.EDIT, "", now, before, Traffic(10, 11, 12))
+    figures = (counted.bytes_pulled, counted.bytes_downloaded, counted.bytes_pushed)
+    assert figures == (10, 11, 12)
     unknown = replace(now, layers=(old, LayerRecord("b", 9)), traffic=TrafficRecord())
     found = measure_commit(1, Kind.EDIT, "", unknown, before)
     assert (found.bytes_pulled, found.bytes_downloaded, found.bytes_pushed) == (None, None, None)
@@ -157,21 +161,10 @@ def test_rates_are_averaged_over_the_commits_that_have_one() -> None:
     assert read_replay(json.dumps(one.as_json())) == replace(one, versions={})
     lines = replay_lines(one)
     assert lines[0].startswith("3 of 4 commits of app, seed 1, warm")
-    assert lines[-2].split() == [
-        "all",
-        "3",
-        "75.0%",
-        "75.0%",
-        "75.0%",
-        "1.00",
-        "s",
-        "–",
-        "1.0",
-        "kB",
-    ]
+    assert lines[-2].split() == "all 3 75.0% 75.0% 75.0% 1.00 s – – 1.0 kB".split()
     assert lines[-1] == "stopped half-way: the same command goes on"
     assert replay_markdown(one).splitlines()[2] == (
-        "| code edited | 2 | 100.0% | 100.0% | 100.0% | 1.00 s | – | 1.0 kB |"
+        "| code edited | 2 | 100.0% | 100.0% | 100.0% | 1.00 s | – | – | 1.0 kB |"
     )
 
 
@@ -240,7 +233,7 @@ def test_a_replay_builds_every_commit_and_goes_on_where_it_was_stopped(project: 
     built: list[str] = []
     work = FakeWork(project.root / ".dockyard/bench/commits", {"DOCKYARD_IMAGE": "other"})
 
-    def build(settings: Settings, environment: Mapping[str, str]) -> BuildRecord:
+    def build(settings: Settings, environment: Mapping[str, str]) -> tuple[BuildRecord, None]:
         if len(built) == 5:
             raise KeyboardInterrupt
         assert settings.image is not None
@@ -248,13 +241,13 @@ def test_a_replay_builds_every_commit_and_goes_on_where_it_was_stopped(project: 
         assert "DOCKYARD_IMAGE" not in environment
         assert work.git("status", "--porcelain") == ""
         built.append(work.git("log", "-1", "--format=%s"))
-        return record()
+        return record(), None
 
     said: list[str] = []
     request = CommitsRequest(12)
     with pytest.raises(KeyboardInterrupt):
         replay_commits(project, request, work, build, said.append)
-    stopped = read_replay(result_path(project.root).read_text())
+    stopped = read_replay(result_path(project.root, "warm").read_text())
     assert (len(stopped.commits), stopped.complete) == (4, False)
     built.append("the one that was interrupted")
     whole = replay_commits(project, request, work, build, said.append)
@@ -271,7 +264,7 @@ def test_a_replay_builds_every_commit_and_goes_on_where_it_was_stopped(project: 
     assert f'.replay-{{layer}}").write_text("{whole.mark}\\n")' in dockerfile
     # Dependencies were locked at the release before, and come back one by one.
     assert 'version = "0"\n' not in (work.root / "uv.lock").read_text()
-    again = replay_commits(project, request, work, lambda *_: record(), said.append)
+    again = replay_commits(project, request, work, lambda *_: (record(), None), said.append)
     assert again.mark != whole.mark
 
 
@@ -300,8 +293,14 @@ def test_packages_that_cannot_be_lowered_are_passed_over(project: Settings) -> N
 @pytest.mark.spawns
 def test_bad_requests(project: Settings, tmp_path: Path) -> None:
     work = FakeWork(tmp_path / "work", {})
+    with pytest.raises(SettingsError, match=r"10 at least(?s:.)*give warm or registry"):
+        CommitsRequest(3, "cellar").check()
     with pytest.raises(SettingsError, match="10 at least"):
-        replay_commits(project, CommitsRequest(3), work, lambda *_: record(), lambda text: None)
+        replay_commits(
+            project, CommitsRequest(3), work, lambda *_: (record(), None), lambda text: None
+        )
     shutil.rmtree(project.root / ".git")
     with pytest.raises(ProjectError, match="no git repository"):
-        replay_commits(project, CommitsRequest(12), work, lambda *_: record(), lambda text: None)
+        replay_commits(
+            project, CommitsRequest(12), work, lambda *_: (record(), None), lambda text: None
+        )

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import secrets
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,34 +16,52 @@ from typing import TYPE_CHECKING
 from dockyard import process
 from dockyard.bench.commits_plan import FEWEST_COMMITS, Change, Kind, change_files, plan_commits
 from dockyard.bench.commits_project import WorkCopy
-from dockyard.bench.commits_result import CommitReplay, measure_commit, read_replay
-from dockyard.errors import RecordError, SettingsError
+from dockyard.bench.commits_result import CommitReplay, Traffic, measure_commit, read_replay
+from dockyard.errors import Problem, RecordError, SettingsError
 from dockyard.state import STATE_FOLDER, prepare_state_folder, write_atomically
 
 if TYPE_CHECKING:
     from dockyard.records import BuildRecord
     from dockyard.settings import Settings
 
-__all__ = ["ENVIRONMENT", "CommitsRequest", "bench_commits", "replay_commits", "result_path"]
+__all__ = ["ENVIRONMENTS", "CommitsRequest", "bench_commits", "replay_commits", "result_path"]
 
-ENVIRONMENT = "warm"
-BuildOne = Callable[["Settings", Mapping[str, str]], "BuildRecord"]
+ENVIRONMENTS = ("warm", "registry")
+BuildOne = Callable[["Settings", Mapping[str, str]], "tuple[BuildRecord, Traffic | None]"]
 
 
 @dataclass(frozen=True)
 class CommitsRequest:
-    """How many commits are made and built, and the seed that they are drawn with."""
+    """How many commits are made and built, where, and the seed that they are drawn with.
+
+    ``environment``: ``warm`` is the local engine, ``registry`` a builder of its own for each commit
+    that starts empty, with the cache in a registry on loopback.
+    """
 
     count: int
+    environment: str = "warm"
     seed: int = 1
 
+    def check(self) -> None:
+        """Raise SettingsError naming everything that is wrong."""
+        problems = []
+        if self.count < FEWEST_COMMITS:
+            said = f"{self.count} commits are no replay: {FEWEST_COMMITS} at least"
+            problems.append(Problem(said, "--commits"))
+        if self.environment not in ENVIRONMENTS:
+            said = f"commits are not replayed in the environment {self.environment!r}"
+            known = " or ".join(ENVIRONMENTS)
+            problems.append(Problem(said, "--environment", f"give {known}"))
+        if problems:
+            raise SettingsError(*problems)
 
-def result_path(root: Path, environment: str = ENVIRONMENT) -> Path:
+
+def result_path(root: Path, environment: str) -> Path:
     """Where a replay's result is, finished or not."""
     return root / STATE_FOLDER / "bench" / f"commits-{environment}.json"
 
 
-def build_warm(settings: Settings, environment: Mapping[str, str]) -> BuildRecord:
+def build_warm(settings: Settings, environment: Mapping[str, str]) -> tuple[BuildRecord, None]:
     """Build as ``invoke build`` does, into the local engine. Raises what the build raises."""
     from dockyard.build import BuildOptions, build
 
@@ -51,7 +70,7 @@ def build_warm(settings: Settings, environment: Mapping[str, str]) -> BuildRecor
         raise KeyboardInterrupt
     if result.error:
         raise result.error
-    return result.record
+    return result.record, None
 
 
 def bench_commits(
@@ -60,14 +79,27 @@ def bench_commits(
     environment: Mapping[str, str],
     say: Callable[[str], None],
 ) -> CommitReplay:
-    """Replay commits of a copy of the project on the warm local engine; see the parts.
+    """Replay commits of a copy of the project; what was stopped half-way goes on where it was.
 
-    What was stopped half-way goes on where it was. The images are removed when it has finished.
-    Raises SettingsError for a count that is no replay, else as a build.
+    Images, builders and the registry are gone when it has finished. Raises SettingsError for a
+    request that makes no sense, else as a build.
     """
-    work = WorkCopy(settings.root / STATE_FOLDER / "bench" / "commits", environment)
-    replayed = replay_commits(settings, request, work, build_warm, say)
+    request.check()
+    folder = settings.root / STATE_FOLDER / "bench"
+    prepare_state_folder(settings.root)
+    work = WorkCopy(folder / f"commits-{request.environment}", environment)
+    if request.environment == "warm":
+        replayed = replay_commits(settings, request, work, build_warm, say)
+    else:
+        from dockyard.bench.commits_registry import fresh_builds
+
+        storage = folder / "commits-storage"
+        going_on = unfinished(result_path(settings.root, "registry"), work, settings, request)
+        with fresh_builds(settings, environment, storage, keep=going_on is not None) as build_fresh:
+            replayed = replay_commits(settings, request, work, build_fresh, say)
+        shutil.rmtree(storage, ignore_errors=True)
     _remove_images(_image(replayed.mark))
+    shutil.rmtree(work.root, ignore_errors=True)
     return replayed
 
 
@@ -81,25 +113,21 @@ def replay_commits(
     work: WorkCopy,
     build_one: BuildOne,
     say: Callable[[str], None],
-    name: str = ENVIRONMENT,
 ) -> CommitReplay:
     """Make the commits in ``work`` one after the other, build each, and measure it.
 
     The first build, of the project as it is, warms the engine and is not counted.
     """
-    if request.count < FEWEST_COMMITS:
-        raise SettingsError(
-            f"{request.count} commits are no replay: {FEWEST_COMMITS} at least", where="--commits"
-        )
-    path = result_path(settings.root, name)
+    request.check()
+    path = result_path(settings.root, request.environment)
     prepare_state_folder(settings.root)
     kinds = plan_commits(request.count, request.seed)
-    replayed = _unfinished(path, work, request, str(settings.project), name)
+    replayed = unfinished(path, work, settings, request)
     before: BuildRecord | None = None
     if replayed is None:
-        replayed = _begin(settings, request, work, kinds, say, name)
+        replayed = _begin(settings, request, work, kinds, say)
         say("the first build, which is not counted")
-        before = build_one(_settings(work), work.environment)
+        before, _ = build_one(_settings(work), work.environment)
         replayed = replace(replayed, head=work.commit("The first build", amend=True))
         _write(path, replayed)
     else:
@@ -111,10 +139,10 @@ def replay_commits(
             continue
         summary = _make(work, settings, replayed, kinds[:number], number)
         work.commit(summary)
-        record = build_one(_settings(work), work.environment)
+        record, traffic = build_one(_settings(work), work.environment)
         # A changed lock may have changed the layer plan in the Dockerfile: it is committed as well.
         head = work.commit(summary, amend=True)
-        measured = measure_commit(number, kind, summary, record, before)
+        measured = measure_commit(number, kind, summary, record, before, traffic)
         replayed, before = replayed.with_commit(measured, head), record
         _write(path, replayed)
         cached = "–" if measured.overall is None else f"{measured.overall:.1%}"
@@ -136,8 +164,8 @@ def _write(path: Path, replayed: CommitReplay) -> None:
         ) from error
 
 
-def _unfinished(
-    path: Path, work: WorkCopy, request: CommitsRequest, project: str, name: str
+def unfinished(
+    path: Path, work: WorkCopy, settings: Settings, request: CommitsRequest
 ) -> CommitReplay | None:
     """Return the replay that was stopped half-way; None if it was another, or is finished."""
     try:
@@ -147,8 +175,8 @@ def _unfinished(
     same = (found.count, found.seed, found.project, found.environment) == (
         request.count,
         request.seed,
-        project,
-        name,
+        str(settings.project),
+        request.environment,
     )
     resumable = found.head is not None and (work.root / ".git").is_dir()
     return found if same and resumable and not found.complete else None
@@ -160,7 +188,6 @@ def _begin(
     work: WorkCopy,
     kinds: tuple[Kind, ...],
     say: Callable[[str], None],
-    name: str,
 ) -> CommitReplay:
     """Copy the project, lock what will change at the release before, and write the Dockerfile."""
     from dockyard.initialization import apply_changes, plan_changes
@@ -182,7 +209,7 @@ def _begin(
     head = work.commit("The project as the replay begins")
     return CommitReplay(
         project=str(settings.project),
-        environment=name,
+        environment=request.environment,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         count=request.count,
         seed=request.seed,

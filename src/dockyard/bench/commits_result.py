@@ -16,6 +16,7 @@ __all__ = [
     "RATES",
     "CommitMeasurement",
     "CommitReplay",
+    "Traffic",
     "measure_commit",
     "read_replay",
     "replay_lines",
@@ -23,6 +24,15 @@ __all__ = [
 ]
 
 RATES = ("dependency", "application", "overall")
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes as a registry counted them, where a build is not asked itself; None is unknown."""
+
+    pulled: int | None = None
+    downloaded: int | None = None
+    pushed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,10 +100,20 @@ class CommitReplay:
 
 
 def measure_commit(
-    number: int, kind: Kind, summary: str, record: BuildRecord, before: BuildRecord | None
+    number: int,
+    kind: Kind,
+    summary: str,
+    record: BuildRecord,
+    before: BuildRecord | None,
+    counted_traffic: Traffic | None = None,
 ) -> CommitMeasurement:
-    """Take a commit's figures from its build's record and the one before."""
+    """Take a commit's figures from its build's record, the one before, and what was counted."""
     rates = record.hit_rates
+    traffic = counted_traffic or Traffic(
+        _pulled(record, before),
+        _sum(record, "base_read", "cache_read", "packages_downloaded"),
+        _sum(record, "layers_pushed", "cache_written"),
+    )
     counted = {"copy", "run", "file"}
     return CommitMeasurement(
         number=number,
@@ -103,9 +123,9 @@ def measure_commit(
         dependency=rates.get("dependency"),
         application=rates.get("application"),
         overall=rates.get("overall"),
-        bytes_pulled=_pulled(record, before),
-        bytes_downloaded=_sum(record, "base_read", "cache_read", "packages_downloaded"),
-        bytes_pushed=_sum(record, "layers_pushed", "cache_written"),
+        bytes_pulled=traffic.pulled,
+        bytes_downloaded=traffic.downloaded,
+        bytes_pushed=traffic.pushed,
         ran=tuple(
             f"{step.stage}: {step.instruction[:100]}"
             for step in record.steps
@@ -153,7 +173,7 @@ def _known(value: float | None, show: Callable[[float], str]) -> str:
     return "–" if value is None else show(value)
 
 
-HEADINGS = ("commits", "number", *RATES, "seconds", "downloaded", "pulled")
+HEADINGS = ("commits", "number", *RATES, "seconds", "down", "up", "pulled")
 
 
 def _rows(replayed: CommitReplay) -> list[list[str]]:
@@ -167,6 +187,7 @@ def _rows(replayed: CommitReplay) -> list[list[str]]:
             *(_share(replayed.mean(name, kind)) for name in RATES),
             _known(replayed.mean("seconds", kind), format_seconds),
             _known(replayed.mean("bytes_downloaded", kind), format_bytes),
+            _known(replayed.mean("bytes_pushed", kind), format_bytes),
             _known(replayed.mean("bytes_pulled", kind), format_bytes),
         ]
 

@@ -13,6 +13,7 @@ from support.base import ensure_base_image, ensure_uv_image
 from support.builders import throwaway_builder
 from support.engine import Cleanup, docker, require_engine
 from support.index import PackageIndex
+from support.installed import Installed, install
 from support.mixed import MixedProject, git_server
 from support.registry import Registry
 
@@ -85,6 +86,12 @@ def images_in_registry(base_images: BaseImages, registry_server: Registry) -> It
             docker("push", "--quiet", target)
             references.append(target)
         yield BaseImages(*references)
+
+
+@pytest.fixture(scope="session")
+def installed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Dockyard built and installed, once for all tests."""
+    return install(repository, tmp_path_factory.mktemp("installed"))
 
 
 @pytest.fixture(scope="session")

@@ -180,6 +180,8 @@ def _module(shape: ProjectShape, kind: str, reason: str, port: int | None) -> St
     runnable = next((one for one in shape.modules if one.endswith(".__main__")), None)
     name = runnable.removesuffix(".__main__") if runnable else None
     name = name or shape.find("main", "app", "cli", "server", "run", shape.module)
+    if not name and len(shape.modules) == 1:
+        name = next(iter(shape.modules))
     if not name:
         return None
     command = ("python", "-m", name)

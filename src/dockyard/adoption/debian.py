@@ -38,12 +38,13 @@ def debian_table() -> dict[str, dict[str, Any]]:
 
 
 def debian_packages(
-    locked: Iterable[Package], wheels: dict[str, bool] | None = None
+    locked: Iterable[Package], wheels: dict[str, bool] | None = None, *, headers: bool = True
 ) -> DebianPackages:
     """Look up what the locked packages of one target need.
 
     ``wheels``: packages without a wheel that fits → whether the lock has wheels for other
-    platforms alone, which tells that something in them is compiled.
+    platforms alone, which tells that something in them is compiled. ``headers``: the base image
+    has Python's, as Docker's library does; a Debian Python has them in a package of their own.
     """
     packages = {one.name: one for one in locked}
     build: dict[str, list[str]] = {}
@@ -64,7 +65,7 @@ def debian_packages(
             needed = ("build-essential",)
         elif not entry and package.source.kind != "git":
             unknown.append(name)
-        for one in needed:
+        for one in (*needed, *(("python3-dev",) if needed and not headers else ())):
             build.setdefault(one, []).append(name)
     return DebianPackages(
         tuple(sorted(build)),

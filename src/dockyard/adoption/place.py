@@ -88,7 +88,7 @@ def _steps(commands: Iterable[str]) -> str:
 
 def _migrate(folder: Path, file: str, tool: str) -> ProjectError:
     return ProjectError(
-        f"it is {tool}'s ({file}), and images are of uv.lock",
+        f"it is {tool}'s ({file}), and a build needs uv.lock",
         where=str(folder),
         hint=_steps(("uvx migrate-to-uv", "uv sync"))
         + f"\n    migrate-to-uv keeps the locked versions and removes {tool}'s files: commit first",
@@ -148,7 +148,7 @@ def _other_tool(folder: Path, *, bare: bool) -> ProjectError | None:
     requirements = [one.name for one in sorted(folder.glob("requirements*.txt"))]
     if "requirements.txt" in requirements or (folder / "requirements.in").is_file():
         return ProjectError(
-            f"its dependencies are in requirements files, and images are of uv.lock{missing}",
+            f"its dependencies are in requirements files, and a build needs uv.lock{missing}",
             where=str(folder),
             hint=_steps([*make, *_requirement_commands(folder, requirements)]),
         )
@@ -161,7 +161,7 @@ def _other_tool(folder: Path, *, bare: bool) -> ProjectError | None:
             "rm requirements.txt",
         ]
         return ProjectError(
-            f"it is described by {file} alone, and images are of uv.lock{missing}",
+            f"it is described by {file} alone, and a build needs uv.lock{missing}",
             where=str(folder),
             hint=_steps(commands),
         )

@@ -32,6 +32,7 @@ from dockyard.initialization import Action, FileChange, Side, plan_changes, read
 from dockyard.local_packages import source_folder
 from dockyard.settings import Origin, Settings, load_settings
 from dockyard.settings_fields import FIELDS
+from dockyard.stand_ins import LOCAL_REGISTRY
 
 if TYPE_CHECKING:
     from dockyard.project import ProjectFacts
@@ -153,7 +154,11 @@ def _propose(
     shape = _with_members(with_choices(shape, names, group_names), folder, facts, place.member)
     packages = {one.name for one in facts.packages}
     start = propose_start(shape, packages)
-    debian = debian_packages(facts.packages, _foreign_wheels(folder, facts))
+    debian = debian_packages(
+        facts.packages,
+        _foreign_wheels(folder, facts),
+        headers=not bare.python_image.startswith(f"{LOCAL_REGISTRY}/"),
+    )
     proposals = propose_settings(
         shape,
         start,

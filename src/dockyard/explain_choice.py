@@ -1,0 +1,140 @@
+"""Which record BUILD names, and which earlier one it is compared with.
+
+BUILD is a record's id, the beginning of one, or a number counted back: 0 or ``last`` is the newest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dockyard.errors import RecordError
+from dockyard.explain_caches import builder_differs, effective_platforms
+from dockyard.explain_steps import counted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dockyard.explain_model import Explanation
+    from dockyard.records import BuildRecord, UnreadableRecord
+
+__all__ = ["choose_before", "choose_build", "explain_build", "explain_newest"]
+
+# How many records of the past are read to find one to compare with, after each build.
+_LOOKED_BACK = 20
+_SHOWN = 5
+
+
+def choose_build(
+    build: str, records: Sequence[BuildRecord], unreadable: Sequence[UnreadableRecord] = ()
+) -> int:
+    """Return the position of the record that BUILD names; ``records`` are newest first.
+
+    Raises RecordError naming what there is where it names none, or several.
+    """
+    if not records:
+        if unreadable:
+            first = unreadable[0]
+            raise RecordError(
+                f"no build's record can be read: {first.reason}",
+                where=str(first.path),
+                hint="a newer Dockyard may read it; `invoke build` makes another",
+            )
+        raise RecordError(
+            "no build is recorded yet", hint="`invoke build` makes the first; then ask again"
+        )
+    wanted = build.strip()
+    if wanted in ("", "last"):
+        return 0
+    if re.fullmatch(r"\d{1,9}", wanted) and int(wanted) < len(records):
+        return int(wanted)
+    found = [number for number, one in enumerate(records) if one.id == wanted]
+    found = found or [number for number, one in enumerate(records) if one.id.startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    bad = [one for one in unreadable if one.path.name.startswith(wanted)]
+    if not found and bad:
+        raise RecordError(
+            f"the record cannot be read: {bad[0].reason}",
+            where=str(bad[0].path),
+            hint="`invoke explain` without --build explains the newest that can",
+        )
+    if found:
+        raise RecordError(
+            f"{len(found)} builds begin with “{wanted}”: "
+            + _named([records[number].id for number in found]),
+            where="BUILD",
+            hint="give more of the id",
+        )
+    raise RecordError(
+        f"there is no build “{wanted}”",
+        where="BUILD",
+        hint=f"the newest are {_named([one.id for one in records])}; or give a number counted "
+        f"back, 0 for the newest to {len(records) - 1}",
+    )
+
+
+def _named(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
+    return ", ".join(ids[:_SHOWN]) + more
+
+
+def _image(record: BuildRecord) -> str:
+    tags = record.image.get("tags") or [""]
+    name, _, tag = str(tags[0]).rpartition(":")
+    return name if name and "/" not in tag else str(tags[0])
+
+
+def _comparable(record: BuildRecord, earlier: BuildRecord) -> bool:
+    """Whether an earlier build is of the same project and image, and came as far as its steps."""
+    return (
+        record.project.get("name") == earlier.project.get("name")
+        and _image(record) == _image(earlier)
+        and any(counted(step) and (step.ran or step.cached) for step in earlier.steps)
+    )
+
+
+def choose_before(
+    record: BuildRecord, earlier: Sequence[BuildRecord]
+) -> tuple[BuildRecord, str] | None:
+    """Choose what to compare a build with, and say why; ``earlier`` is newest first.
+
+    It is the newest one of the same project and image that the same builder made, for all of the
+    platforms where there is such a one.
+    """
+    comparable = [one for one in earlier if _comparable(record, one)]
+    platforms = set(effective_platforms(record))
+    same_builder = [one for one in comparable if builder_differs(one, record) is not True]
+    name = record.builder.get("name")
+    for one in same_builder:
+        if platforms <= set(effective_platforms(one)):
+            return one, f"the newest before it on the builder {name}, for the same platform"
+    for one in same_builder:
+        return one, f"the newest before it on the builder {name}, for another platform"
+    for one in comparable:
+        return one, f"the newest before it; none of the same builder ({name}) is recorded"
+    return None
+
+
+def explain_build(
+    build: str, records: Sequence[BuildRecord], unreadable: Sequence[UnreadableRecord] = ()
+) -> Explanation:
+    """Explain the build that BUILD names. Raises RecordError as :func:`choose_build` does."""
+    from dockyard.explain import explain
+
+    position = choose_build(build, records, unreadable)
+    chosen = choose_before(records[position], records[position + 1 :])
+    before, why = chosen or (None, "")
+    return explain(records[position], before, why)
+
+
+def explain_newest(root: Path, record: BuildRecord) -> Explanation:
+    """Explain the build that was just recorded in a repository."""
+    from dockyard.explain import explain
+    from dockyard.records import load_records
+
+    records, _ = load_records(root, _LOOKED_BACK)
+    chosen = choose_before(record, [one for one in records if one.id < record.id])
+    before, why = chosen or (None, "")
+    return explain(record, before, why)

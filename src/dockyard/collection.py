@@ -17,6 +17,7 @@ from invoke.tasks import task
 from dockyard.bench_task import bench
 from dockyard.boundary import emit, report, reported
 from dockyard.cache_tasks import cache_namespace
+from dockyard.explain_task import explain
 from dockyard.init_task import init
 from dockyard.optimize_tasks import optimize
 from dockyard.task_settings import task_settings
@@ -223,7 +224,7 @@ def check(
 def namespace() -> Collection:
     """Make the collection of all tasks, which a ``tasks.py`` names ``ns``."""
     collection = Collection()
-    for one in (init, build, check, push, pull, info, layers, settings, optimize, bench):
+    for one in (init, build, explain, check, push, pull, info, layers, settings, optimize, bench):
         collection.add_task(one)
     collection.add_task(context_task, name="context")
     collection.add_collection(cache_namespace())

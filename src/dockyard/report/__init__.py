@@ -1,0 +1,1 @@
+"""The page of `invoke report`: values, charts, HTML."""

@@ -1,0 +1,94 @@
+"""The explanation of the last build as the report shows it: plain texts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dockyard.display.format import format_bytes, format_seconds, shorten
+from dockyard.explain_model import Cause, Detail, ExplainedStep, Explanation, Relation
+from dockyard.steps import short_instruction
+
+__all__ = ["CauseView", "ExplanationView", "view_explanation"]
+
+_RELATIONS = {
+    Relation.DIRECT: "",
+    Relation.AFTER: ", as it builds on what ran",
+    Relation.NEEDED: ", as what ran needs it",
+}
+_WIDTH = 120
+
+
+@dataclass(frozen=True)
+class CauseView:
+    """One root cause in a line, what it cost, what changed, and the steps that ran for it."""
+
+    title: str
+    cost: str
+    details: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ExplanationView:
+    """Why steps ran: the build that this one was compared with, and the causes."""
+
+    summary: str
+    compared: str | None = None
+    causes: tuple[CauseView, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def view_explanation(found: Explanation) -> ExplanationView:
+    """Put an explanation into words; its causes are ordered already."""
+    ran = len(found.steps)
+    summary = f"{_steps(ran)} ran, {found.cached} {'was' if found.cached == 1 else 'were'} cached"
+    if not found.causes:
+        summary = "Everything was cached" if not ran else summary
+    compared = None
+    if found.compared:
+        moment = found.compared.started[:19].replace("T", " ")
+        outcome = found.compared.outcome
+        ended = "was interrupted" if outcome == "interrupted" else outcome
+        compared = f"Compared with the build of {moment} UTC, which {ended}"
+        if found.compared.why:
+            compared += f": {found.compared.why}"
+    return ExplanationView(
+        summary=summary,
+        compared=compared,
+        causes=tuple(_cause(one, found.steps) for one in found.causes),
+        notes=found.notes,
+    )
+
+
+def _steps(count: int) -> str:
+    return f"{count} step{'' if count == 1 else 's'}"
+
+
+def _cause(cause: Cause, steps: Sequence[ExplainedStep]) -> CauseView:
+    positions = {one.position: one for one in steps}
+    named = [positions[number] for number in cause.steps if number in positions]
+    cost = f"{_steps(len(cause.steps))}, {format_seconds(cause.seconds)}"
+    if cause.bytes is not None:
+        cost += f", layers of {format_bytes(cause.bytes)}"
+        cost += " compressed" if cause.compressed else " unpacked"
+    if cause.shared:
+        cost += f"; {_steps(len(cause.shared))} more ran for a weightier cause as well"
+    return CauseView(
+        title=cause.summary,
+        cost=cost,
+        # A cause of one thing is summed up by the very words.
+        details=tuple(text for one in cause.details if (text := _detail(one)) != cause.summary),
+        steps=tuple(map(_step, named)),
+    )
+
+
+def _detail(detail: Detail) -> str:
+    return detail.text if detail.bytes is None else f"{detail.text}, {format_bytes(detail.bytes)}"
+
+
+def _step(step: ExplainedStep) -> str:
+    place = " ".join(filter(None, (step.stage, step.platform)))
+    said = shorten(short_instruction(step.instruction), _WIDTH)
+    because = f" ({', '.join(one.text for one in step.because[:3])})" if step.because else ""
+    return f"{place}: {said}, {format_seconds(step.seconds)}" + _RELATIONS[step.relation] + because

@@ -28,9 +28,20 @@ __all__ = ["bench"]
         "tables": "show the tables of this result, and measure nothing",
         "update": "with --tables: write them into this Markdown file, between its markers",
         "dry-run": "list what would be measured, and about how long that takes",
+        "commits": "replay so many made-up commits of the project instead: real builds, hit rates; "
+        "--environment registry builds each on a builder that starts empty; --output adds the "
+        "averages to a bench's result",
+        "seed": "with --commits: what the commits are drawn with (default: 1)",
+        "history": "replay the lock's history of a repository instead (its path or URL, or JSON "
+        "files of lock versions): the bytes that each way to divide it would have moved",
+        "lock": "with --history: which lock, where the repository has several",
+        "layers": "with --history: so many layers, at no cost (default: as many as pay, up to 24)",
+        "last": "with --history: replay so many changes, and count all of them",
+        "extra": "with --history: count this extra's packages (may be given several times)",
+        "group": "with --history: count this group's packages (may be given several times)",
         "json": "print the result as JSON on standard output",
     },
-    iterable=["scenario", "dockerfile", "environment"],
+    iterable=["scenario", "dockerfile", "environment", "extra", "group"],
 )
 @reported
 def bench(
@@ -45,6 +56,14 @@ def bench(
     tables: str = "",
     update: str = "",
     dry_run: bool = False,
+    commits: int = 0,
+    seed: int = 1,
+    history: str = "",
+    lock: str = "",
+    layers: int = 0,
+    last: int = 0,
+    extra: Any = None,
+    group: Any = None,
     json: bool = False,
 ) -> None:
     """Measure Dockerfiles against each other: time, bytes and cached steps, in one run."""
@@ -52,6 +71,32 @@ def bench(
     from dockyard.process import interruptible
     from dockyard.task_settings import task_settings
 
+    if history:
+        from dockyard.bench.history import HistoryRequest, bench_history, history_text
+
+        report = bench_history(
+            history,
+            HistoryRequest(layers=layers or None, last=last or None),
+            os.environ,
+            sys.stderr,
+            lock=lock or None,
+            extras=tuple(extra or ()),
+            groups=tuple(group or ()),
+        )
+        emit(history_text(report, as_json=json))
+        return
+    if commits:
+        from dockyard.bench.commits import CommitsRequest, commits_text
+
+        interruptible()
+        where = ",".join(environment or ()) or "warm"
+        wanted = CommitsRequest(commits, where, seed)
+        emit(
+            commits_text(
+                task_settings(), wanted, os.environ, sys.stderr, output=output, as_json=json
+            )
+        )
+        return
     request = Request(
         scenarios=tuple(scenario or ()),
         dockerfiles=tuple(dockerfile or ()),

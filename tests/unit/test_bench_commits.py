@@ -24,7 +24,9 @@ from dockyard.bench.commits_result import (
     replay_lines,
     replay_markdown,
 )
-from dockyard.errors import ProjectError, SettingsError
+from dockyard.bench.results import BenchResult, Machine, Versions, read_result, write_result
+from dockyard.bench.tables import markdown
+from dockyard.errors import ProjectError, RecordError, SettingsError
 from dockyard.records import BuildRecord, LayerRecord, StepRecord, TrafficRecord
 from dockyard.settings import Settings, load_settings
 from support.records import make_record
@@ -161,7 +163,7 @@ def test_rates_are_averaged_over_the_commits_that_have_one() -> None:
     assert read_replay(json.dumps(one.as_json())) == replace(one, versions={})
     lines = replay_lines(one)
     assert lines[0].startswith("3 of 4 commits of app, seed 1, warm")
-    assert lines[-2].split() == "all 3 75.0% 75.0% 75.0% 1.00 s – – 1.0 kB".split()
+    assert " ".join(lines[-2].split()) == "all 3 75.0% 75.0% 75.0% 1.00 s – – 1.0 kB"
     assert lines[-1] == "stopped half-way: the same command goes on"
     assert replay_markdown(one).splitlines()[2] == (
         "| code edited | 2 | 100.0% | 100.0% | 100.0% | 1.00 s | – | – | 1.0 kB |"
@@ -174,6 +176,29 @@ def test_rates_are_averaged_over_the_commits_that_have_one() -> None:
 def test_what_is_no_replay_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - each parser has its own words
         read_replay(text)
+
+
+def test_a_bench_s_result_holds_a_replay_of_each_environment(tmp_path: Path) -> None:
+    machine, versions = (
+        Machine("cpu", 2, 8, "Linux"),
+        Versions("1", None, "1", "1", None, "1", "p", "u"),
+    )
+    result = BenchResult("t", "invoke bench", "app", machine, versions, None, 1, (), (), (), {})
+    one = replace(replayed(measurement(1, Kind.EDIT, 0.9)), versions={})
+    other = replace(one, environment="registry")
+    later = replace(one, started="later")
+    whole = result.with_replay(one).with_replay(other).with_replay(later)
+    assert whole.replays == (other, later)
+    write_result(tmp_path / "result.json", whole)
+    assert read_result(tmp_path / "result.json") == whole
+    text = markdown(whole)
+    assert "### 1 commits, mostly of code: warm local engine" in text
+    assert "| **all** | **1** | **90.0%** |" in text
+    values = json.loads(whole.as_json())
+    values["replays"] = [{"commits": 3}]
+    (tmp_path / "result.json").write_text(json.dumps(values))
+    with pytest.raises(RecordError, match="no replay of commits"):
+        read_result(tmp_path / "result.json")
 
 
 class FakeWork(WorkCopy):

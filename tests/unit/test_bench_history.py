@@ -207,6 +207,14 @@ def test_extras_and_python_are_those_of_the_newest_project(tmp_path: Path) -> No
     history, notes = read_git_history(made.root, choice)
     assert [one["x"].version for one in history.versions] == ["1", "2"]
     assert "with extra fast" in notes
+    # A table for another folder's project is none for this one.
+    made.commit(
+        f'{project}[tool.dockyard]\nproject = "other"\nextras = ["fast"]\n', "pyproject.toml"
+    )
+    assert "with extra fast" not in read_git_history(made.root, choice)[1]
+    made.commit(text("1"), "other/uv.lock")
+    assert "with extra fast" in read_git_history(made.root, choose_lock(made.root, "other"))[1]
+    assert "with extra fast" in read_git_history(made.root / "other", choice)[1]
 
 
 def history_file(folder: Path, name: str, seed: int = 3) -> Path:

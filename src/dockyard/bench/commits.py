@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from dockyard import process
 from dockyard.bench.commits_plan import FEWEST_COMMITS, Change, Kind, change_files, plan_commits
@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from dockyard.records import BuildRecord
     from dockyard.settings import Settings
 
-__all__ = ["ENVIRONMENTS", "CommitsRequest", "bench_commits", "replay_commits", "result_path"]
+__all__ = [
+    "ENVIRONMENTS",
+    "CommitsRequest",
+    "bench_commits",
+    "commits_text",
+    "replay_commits",
+    "result_path",
+]
 
 ENVIRONMENTS = ("warm", "registry")
 BuildOne = Callable[["Settings", Mapping[str, str]], "tuple[BuildRecord, Traffic | None]"]
@@ -58,7 +65,7 @@ class CommitsRequest:
 
 def result_path(root: Path, environment: str) -> Path:
     """Where a replay's result is, finished or not."""
-    return root / STATE_FOLDER / "bench" / f"commits-{environment}.json"
+    return root / STATE_FOLDER / "replay" / f"commits-{environment}.json"
 
 
 def build_warm(settings: Settings, environment: Mapping[str, str]) -> tuple[BuildRecord, None]:
@@ -85,7 +92,7 @@ def bench_commits(
     request that makes no sense, else as a build.
     """
     request.check()
-    folder = settings.root / STATE_FOLDER / "bench"
+    folder = settings.root / STATE_FOLDER / "replay"
     prepare_state_folder(settings.root)
     work = WorkCopy(folder / f"commits-{request.environment}", environment)
     if request.environment == "warm":
@@ -93,7 +100,7 @@ def bench_commits(
     else:
         from dockyard.bench.commits_registry import fresh_builds
 
-        storage = folder / "commits-storage"
+        storage = folder / "registry"
         going_on = unfinished(result_path(settings.root, "registry"), work, settings, request)
         with fresh_builds(settings, environment, storage, keep=going_on is not None) as build_fresh:
             replayed = replay_commits(settings, request, work, build_fresh, say)
@@ -272,3 +279,35 @@ def _remove_images(image: str) -> None:
         )
         if names := listed.stdout.split():
             process.run(["docker", "image", "rm", "--force", *names], timeout=300)
+
+
+def commits_text(
+    settings: Settings,
+    request: CommitsRequest,
+    environment: Mapping[str, str],
+    stream: TextIO,
+    *,
+    output: str = "",
+    as_json: bool = False,
+) -> str:
+    """Replay with a line of progress for each commit on ``stream``; render the averages.
+
+    ``output`` names a bench's result, which the replay is added to. Raises RecordError where that
+    cannot be read, before anything is built.
+    """
+    from dockyard.bench.commits_result import replay_lines
+    from dockyard.bench.results import read_result, write_result
+
+    def say(text: str) -> None:
+        stream.write(text + "\n")
+        stream.flush()
+
+    if output:
+        read_result(Path(output))
+    replayed = bench_commits(settings, request, environment, say)
+    if output:
+        write_result(Path(output), read_result(Path(output)).with_replay(replayed))
+        say(f"the result {output} has it")
+    if as_json:
+        return json.dumps(replayed.as_json(), indent=1, ensure_ascii=False)
+    return "\n".join(replay_lines(replayed))

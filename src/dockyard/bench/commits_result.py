@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from dockyard.bench.commits_plan import Kind
@@ -21,6 +21,7 @@ __all__ = [
     "read_replay",
     "replay_lines",
     "replay_markdown",
+    "replay_of",
 ]
 
 RATES = ("dependency", "application", "overall")
@@ -153,16 +154,25 @@ def _sum(record: BuildRecord, *names: str) -> int | None:
 
 def read_replay(text: str) -> CommitReplay:
     """Read a replay. Raises ValueError if it is none."""
+    return replay_of(json.loads(text))
+
+
+def replay_of(values: Any) -> CommitReplay:
+    """Make a replay of JSON values; keys that are not known are left out. Raises ValueError."""
     try:
-        values = json.loads(text)
-        values.pop("mean", None)
         commits = tuple(
-            CommitMeasurement(**{**one, "ran": tuple(one["ran"])}) for one in values["commits"]
+            CommitMeasurement(**{**_known_fields(CommitMeasurement, one), "ran": tuple(one["ran"])})
+            for one in values["commits"]
         )
         versions = {name: tuple(one) for name, one in (values["versions"] or {}).items()}
-        return CommitReplay(**{**values, "commits": commits, "versions": versions})
+        known = _known_fields(CommitReplay, values)
+        return CommitReplay(**{**known, "commits": commits, "versions": versions})
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"it is no replay of commits: {error}") from error
+
+
+def _known_fields(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+    return {one.name: values[one.name] for one in fields(kind) if one.name in values}
 
 
 def _share(value: float | None) -> str:

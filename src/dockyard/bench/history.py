@@ -21,7 +21,7 @@ from dockyard.errors import DockyardError, ProjectError
 if TYPE_CHECKING:
     from dockyard.lock_versions import History
 
-__all__ = ["Progress", "bench_history", "gather_history", "history_text"]
+__all__ = ["HistoryRequest", "Progress", "bench_history", "gather_history", "history_text"]
 
 LINE_SECONDS = 3.0
 Progress = Callable[[str], None]

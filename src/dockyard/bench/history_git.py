@@ -136,14 +136,12 @@ def read_git_history(
     """
     folder = PurePosixPath(choice.path).parent
     pyproject = _newest_pyproject(directory, f"./{folder}", environment)
-    tool = _table(_table(pyproject, "tool"), "dockyard")
-    if not tool:
-        # Where Dockyard is used from a repository's root, its table is there and names the folder.
-        prefix = run_git(directory, ["rev-parse", "--show-prefix"]).stdout.strip()
-        root = _newest_pyproject(directory, "", environment)
-        tool = _table(_table(root, "tool"), "dockyard")
-        if PurePosixPath(str(tool.get("project", "."))) != PurePosixPath(prefix) / folder:
-            tool = {}
+    # Where Dockyard is used from a repository's root, its table is there and names the folder.
+    prefix = run_git(directory, ["rev-parse", "--show-prefix"]).stdout.strip()
+    place = PurePosixPath(prefix) / folder
+    tool = _dockyard(pyproject, place, place)
+    if not tool and place != PurePosixPath():
+        tool = _dockyard(_newest_pyproject(directory, "", environment), PurePosixPath(), place)
     notes = list(choice.notes)
     if not extras and not groups:
         extras, groups = _strings(tool.get("extras")), _strings(tool.get("groups"))
@@ -186,6 +184,12 @@ def _newest_pyproject(
         return tomllib.loads(shown.stdout) if shown.succeeded else {}
     except tomllib.TOMLDecodeError:
         return {}
+
+
+def _dockyard(pyproject: Mapping[str, Any], at: PurePosixPath, of: PurePosixPath) -> dict[str, Any]:
+    """Return ``[tool.dockyard]`` of the pyproject in ``at``, if it is for the project in ``of``."""
+    tool = _table(_table(pyproject, "tool"), "dockyard")
+    return tool if at / str(tool.get("project", ".")) == of else {}
 
 
 def _table(values: Mapping[str, Any], key: str) -> dict[str, Any]:

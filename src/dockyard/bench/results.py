@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from dockyard.bench.commits_result import CommitReplay, replay_of
 from dockyard.bench.scenarios import Cell, Selection, cells
 from dockyard.errors import RecordError
 from dockyard.state import write_atomically
@@ -92,7 +93,8 @@ class BenchResult:
     """One run, whole or stopped.
 
     ``command`` is the command line. ``bandwidth`` is in bits per second and direction, null where
-    nothing was shaped. ``changes`` says for each scenario what changed.
+    nothing was shaped. ``changes`` says for each scenario what changed. ``replays`` has commits
+    that were replayed, once for each environment.
     """
 
     started: str
@@ -107,6 +109,7 @@ class BenchResult:
     environments: tuple[str, ...]
     changes: dict[str, str]
     measurements: tuple[Measurement, ...] = ()
+    replays: tuple[CommitReplay, ...] = ()
     schema: int = SCHEMA
 
     @property
@@ -133,9 +136,14 @@ class BenchResult:
         others = (one for one in self.measurements if one.cell != measurement.cell)
         return replace(self, measurements=(*others, measurement))
 
+    def with_replay(self, replayed: CommitReplay) -> BenchResult:
+        """Add a replay of commits, in place of an earlier one of the same environment."""
+        others = (one for one in self.replays if one.environment != replayed.environment)
+        return replace(self, replays=(*others, replayed))
+
     def as_json(self) -> str:
         """Render as indented JSON with the schema first."""
-        values = asdict(self)
+        values = asdict(self) | {"replays": [one.as_json() for one in self.replays]}
         return json.dumps({"schema": values.pop("schema"), **values}, indent=1, ensure_ascii=False)
 
 
@@ -186,9 +194,10 @@ def read_result(path: Path) -> BenchResult:
                 "machine": _read(Machine, values["machine"]),
                 "versions": _read(Versions, values["versions"]),
                 "measurements": tuple(_read(Measurement, one) for one in measured),
+                "replays": tuple(map(replay_of, _tuple(values.get("replays", []), [dict]))),
             },
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise unreadable(f"it lacks or misshapes a field: {error}", again) from error
     return result
 

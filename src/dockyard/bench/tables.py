@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from dockyard.bench.bandwidth import format_bandwidth
+from dockyard.bench.commits_result import replay_markdown
 from dockyard.bench.medians import METRICS, Summary, summary_of
 from dockyard.bench.results import BenchResult
 from dockyard.bench.scenarios import DOCKERFILES, ENVIRONMENTS, SCENARIOS
@@ -32,6 +33,13 @@ def markdown(result: BenchResult) -> str:
             ):
                 parts += [f"{title}:", _table(result, metric, environment)]
         parts += ["Steps cached:", _steps(result, environment)]
+    for one in result.replays:
+        where = ENVIRONMENTS.get(one.environment, one.environment)
+        parts.append(
+            f"### {len(one.commits)} commits, mostly of code: {where[0].lower()}{where[1:]}"
+        )
+        parts.append("Means per commit; a rate is the share of steps that were cached.")
+        parts.append(replay_markdown(one).strip())
     return "\n\n".join(parts) + "\n"
 
 

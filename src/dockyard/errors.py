@@ -17,8 +17,9 @@
     ├── CheckFailedError       14   a check was made and found something
     └── CheckUnavailableError  15   no check found anything, but one could not be made
 
-Exit code 70 (``EX_SOFTWARE`` of sysexits.h) is kept for Dockyard's own bugs and 130 for an
-interrupted command. Invoke itself uses 1 for a command line that it does not understand.
+Exit code 16 is `invoke doctor`'s, where it found problems: that is its answer, not an error. 70
+(``EX_SOFTWARE`` of sysexits.h) is kept for Dockyard's own bugs and 130 for an interrupted command.
+Invoke itself uses 1 for a command line that it does not understand.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import ClassVar
 __all__ = [
     "EXIT_BUG",
     "EXIT_INTERRUPTED",
+    "EXIT_PROBLEMS",
     "BuildFailedError",
     "BuilderError",
     "CacheError",
@@ -46,6 +48,7 @@ __all__ = [
     "SettingsError",
 ]
 
+EXIT_PROBLEMS = 16
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 

@@ -284,10 +284,9 @@ class TrafficReader:
     def _documents(self) -> int:
         """Add up what an import reads first: manifest and configuration of each cache."""
         snapshot = self._prepared.caches.snapshot if self._prepared.caches else None
-        total = 0
-        for descriptor in snapshot.imports.values() if snapshot else ():
-            total += descriptor.size + self._configuration(descriptor)
-        return total
+        # Several tags may be one cache, which is imported once.
+        imports = {one.digest: one for one in snapshot.imports.values()} if snapshot else {}
+        return sum(one.size + self._configuration(one) for one in imports.values())
 
     def _configuration(self, descriptor: Descriptor) -> int:
         snapshot = self._prepared.caches.snapshot if self._prepared.caches else None

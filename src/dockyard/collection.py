@@ -17,6 +17,8 @@ from invoke.tasks import task
 from dockyard.bench_task import bench
 from dockyard.boundary import emit, report, reported
 from dockyard.cache_tasks import cache_namespace
+from dockyard.check_task import check
+from dockyard.doctor_task import doctor
 from dockyard.explain_task import explain
 from dockyard.init_task import init
 from dockyard.optimize_tasks import optimize
@@ -193,38 +195,23 @@ def layers(context: Context, last: int = 10, json: bool = False) -> None:
         emit("\n".join(report_lines(found, width_of(sys.stdout))))
 
 
-@task(
-    help={
-        "only": "run this check alone: layers, files or reproducible (may be given several times)",
-        "reproducible": "build twice on two fresh builders as well, and compare",
-        "json": "print as JSON on standard output",
-    },
-    iterable=["only"],
-)
-@reported
-def check(
-    context: Context, only: Any = None, reproducible: bool = False, json: bool = False
-) -> None:
-    """Check the layer plan and the image; exit status 14 if a check found something."""
-    from dockyard.checks import CHECKS, OPTIONAL, raise_failures, run_checks, verdict_lines
-    from dockyard.process import interruptible
-
-    interruptible()
-    names = list(only or ())
-    if reproducible and not names:
-        names = [name for name in CHECKS if name not in OPTIONAL or name == "reproducible"]
-    verdicts = run_checks(task_settings(), os.environ, names)
-    if json:
-        emit(json_format.dumps([one.as_json() for one in verdicts], indent=1, ensure_ascii=False))
-    else:
-        emit("\n".join(verdict_lines(verdicts)))
-    raise_failures(verdicts)
-
-
 def namespace() -> Collection:
     """Make the collection of all tasks, which a ``tasks.py`` names ``ns``."""
     collection = Collection()
-    for one in (init, build, explain, check, push, pull, info, layers, settings, optimize, bench):
+    for one in (
+        init,
+        build,
+        explain,
+        check,
+        push,
+        pull,
+        info,
+        layers,
+        settings,
+        optimize,
+        bench,
+        doctor,
+    ):
         collection.add_task(one)
     collection.add_task(context_task, name="context")
     collection.add_collection(cache_namespace())

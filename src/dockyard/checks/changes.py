@@ -1,0 +1,220 @@
+"""Checks of what runs again: for nothing, for one source file, for one package of the lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dockyard.checks.builds import build_variant, instruction_of, ran, step_finding, try_offline
+from dockyard.checks.copies import another_hash, copy_context, file_to_touch, touch
+from dockyard.checks.verdicts import Finding, Verdict, judge
+from dockyard.dockerfile import DEPENDENCY_STAGE_PREFIX
+from dockyard.dockerfile_syntax import Stage
+from dockyard.errors import CheckUnavailableError
+from dockyard.optimize_files import context_paths
+
+if TYPE_CHECKING:
+    from dockyard.checks.workbench import Workbench
+    from dockyard.lock import Package
+    from dockyard.trace import BuildTrace, Step
+
+__all__ = [
+    "cheapest_layer",
+    "check_code_change",
+    "check_dependency_change",
+    "check_rebuild",
+    "package_to_change",
+    "unwanted_after_code_change",
+    "unwanted_after_dependency_change",
+]
+
+# What the sources make beside their own COPY, where the project is installed as a wheel.
+PROJECT_STAGE = "project"
+PLAN_STAGE = "plan"
+
+
+def check_rebuild(workbench: Workbench) -> Verdict:
+    """Build what was just built once more."""
+    workbench.built  # noqa: B018 - this rests on it
+    trace = build_variant(workbench)
+    steps = ran(trace)
+    cached = sum(step.cached for step in trace.steps if step.number)
+    return judge(
+        "rebuild",
+        [step_finding(workbench, step, "ran, and nothing had changed") for step in steps],
+        f"{cached} steps cached, {len(steps)} run",
+        "find what changes between two builds: a file that the build itself writes into the "
+        "context, or an argument with the time in it",
+    )
+
+
+def copied_paths(stages: Sequence[Stage], step: Step) -> tuple[str, ...]:
+    """List the paths of the context that the instruction of a step copies."""
+    found = instruction_of(stages, step)
+    if found is None or found.keyword not in ("ADD", "COPY"):
+        return ()
+    return context_paths((Stage(None, "", 0, (found,)),))[0]
+
+
+def _covers(copied: Sequence[str], path: str) -> bool:
+    return any(one in (".", path) or path.startswith(f"{one}/") or "*" in one for one in copied)
+
+
+def unwanted_after_code_change(
+    stages: Sequence[Stage], steps: Sequence[Step], path: str
+) -> list[Step]:
+    """Pick the steps that a change of one source file should not have run.
+
+    It should have run the COPY of the file; in wheel mode the stage that builds the project, and
+    the COPY of that.
+    """
+    return [
+        step
+        for step in steps
+        if not _covers(copied_paths(stages, step), path)
+        and step.stage != PROJECT_STAGE
+        and f"--from={PROJECT_STAGE} " not in step.instruction
+    ]
+
+
+def check_code_change(workbench: Workbench) -> Verdict:
+    """Touch one source file of a copy, and build that."""
+    settings = workbench.settings
+    workbench.built  # noqa: B018 - what is in the cache is what this compares with
+    copied = settings.copy_paths
+    path = file_to_touch([entry.path for entry in workbench.listing.entries], copied)
+    if path is None:
+        raise CheckUnavailableError(
+            f"the context has no file below {', '.join(copied) or 'a path that is copied'}",
+            hint="DOCKYARD_COPY_PATHS names what the image gets, .dockerignore has to let it in",
+        )
+    context = workbench.folder()
+    copy_context(workbench.context, workbench.listing, context)
+    touch(context / path)
+    steps = ran(build_variant(workbench, context=context))
+    unwanted = unwanted_after_code_change(workbench.stages, steps, path)
+    findings = [step_finding(workbench, step, f"ran because {path} changed") for step in unwanted]
+    if not steps:
+        findings.append(Finding(f"{path} changed, and nothing of it got into the image"))
+    return judge(
+        "code-change",
+        findings,
+        f"{path} touched: {len(steps)} steps run",
+        "copy sources last and with --link, each path by itself; an installation mounts or copies "
+        "the lock alone",
+    )
+
+
+def package_to_change(
+    packages: Sequence[Package], layers: Sequence[Sequence[str]]
+) -> tuple[int, Package] | None:
+    """Choose the smallest package of the smallest layer, and that layer's number, from 1.
+
+    ``layers`` name the packages of each; what none names is in the last. Only a package
+    from an index will do. None where there is none.
+    """
+    place = {name: number for number, names in enumerate(layers, 1) for name in names}
+    sizes: dict[int, int] = dict.fromkeys(range(1, len(layers) + 1), 0)
+    able: dict[int, list[Package]] = {}
+    for one in packages:
+        number = place.get(one.name, len(layers))
+        sizes[number] = sizes.get(number, 0) + (one.size or 0)
+        if one.source.kind == "registry" and one.hashed:
+            able.setdefault(number, []).append(one)
+    if not able:
+        return None
+    number = min(able, key=lambda one: (sizes[one], -one))
+    return number, min(able[number], key=lambda one: (one.size or 0, one.name))
+
+
+def cheapest_layer(workbench: Workbench) -> int | None:
+    """Return the number of the layer that costs the least to install again; None: no plan."""
+    plan = workbench.plan
+    layers = [layer.packages for layer in plan.layers] if plan else []
+    found = package_to_change(workbench.project.packages, layers) if layers else None
+    return found[0] if found else None
+
+
+def unwanted_after_dependency_change(
+    stages: Sequence[Stage], steps: Sequence[Step], number: int
+) -> list[Step]:
+    """Pick the steps that a change of one package in layer ``number`` should not have run.
+
+    It should have run the plan's, the layer's, and the COPY of the layer. A wheel of the project
+    is built again, as the lock is among its sources; what copies the lock copies another.
+    """
+    layer = f"{DEPENDENCY_STAGE_PREFIX}{number}"
+    return [
+        step
+        for step in steps
+        if step.stage not in (PLAN_STAGE, layer, PROJECT_STAGE)
+        and not any(f"--from={name} " in step.instruction for name in (layer, PROJECT_STAGE))
+        and not _covers(copied_paths(stages, step), "uv.lock")
+    ]
+
+
+def check_dependency_change(workbench: Workbench) -> Verdict:
+    """Change one package in the lock of a copy, and build that."""
+    workbench.built  # noqa: B018 - what is in the cache is what this compares with
+    packages, plan = workbench.project.packages, workbench.plan
+    fix = "each layer mounts its own requirements and nothing else; `invoke init --diff` compares"
+    if not packages:
+        return judge("dependency-change", (), "no package to change", fix)
+    if plan is None:
+        finding = Finding(
+            f"it keeps no layer plan: any change installs all {len(packages)} packages again",
+            file=workbench.settings.dockerfile,
+        )
+        fix = "`invoke init --replace` renders one with layers; yours becomes a .backup"
+        return judge("dependency-change", [finding], "1 layer", fix)
+    chosen = package_to_change(packages, [layer.packages for layer in plan.layers])
+    if chosen is None:
+        raise CheckUnavailableError("the lock has no package from an index to change the hash of")
+    number, package = chosen
+    context = workbench.folder()
+    copy_context(workbench.context, workbench.listing, context)
+    _change_lock(context / "uv.lock", package)
+    trace, offline = try_offline(
+        lambda offline: build_variant(workbench, context=context, offline=offline)
+    )
+    return _judge_dependency_change(workbench, trace, number, package, len(plan.layers), offline)
+
+
+def _change_lock(path: Path, package: Package) -> None:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise CheckUnavailableError(
+            ".dockerignore leaves uv.lock out of the context", hint="add the line !uv.lock"
+        ) from None
+    mode = path.stat().st_mode
+    path.write_text(another_hash(text, package.name, package.version or ""), encoding="utf-8")
+    path.chmod(mode)
+
+
+def _judge_dependency_change(
+    workbench: Workbench,
+    trace: BuildTrace,
+    number: int,
+    package: Package,
+    layers: int,
+    offline: bool,
+) -> Verdict:
+    steps = ran(trace)
+    why = f"ran because the hashes of {package.name} changed, which is in layer {number}"
+    findings = [
+        step_finding(workbench, step, why)
+        for step in unwanted_after_dependency_change(workbench.stages, steps, number)
+    ]
+    if not any(step.stage == f"{DEPENDENCY_STAGE_PREFIX}{number}" for step in steps):
+        findings.append(
+            Finding(f"{package.name} changed in the lock, and layer {number} was not installed")
+        )
+    how = ", installed from uv's cache: no index answered" if offline else ""
+    return judge(
+        "dependency-change",
+        findings,
+        f"another hash for {package.name}: layer {number} of {layers} run{how}",
+        "each layer mounts its own requirements and nothing else; `invoke init --diff` compares",
+    )

@@ -1,0 +1,90 @@
+"""What is shown while checks are made: a line that moves on a terminal, a line each elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TextIO
+
+from dockyard.checks.verdicts import Outcome
+from dockyard.display import display_kind
+from dockyard.display.format import format_seconds, shorten
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dockyard.checks.verdicts import Verdict
+
+__all__ = ["SIGNS", "LineWatcher", "SpinnerWatcher", "choose_watcher"]
+
+SIGNS: Mapping[Outcome, str] = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.UNKNOWN: "?"}
+# Its own display takes the terminal meanwhile.
+SHOWS_ITSELF = "build"
+FIGURE_WIDTH = 100
+
+
+class LineWatcher:
+    """Writes a line for each check that has ended."""
+
+    def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
+        self._stream, self._quiet = stream, quiet
+
+    def begin(self, name: str) -> None:
+        """Write nothing: most checks are quick."""
+
+    def end(self, verdict: Verdict) -> None:
+        """Write what it found."""
+        if not self._quiet:
+            figure = shorten(verdict.figure, FIGURE_WIDTH)
+            took = format_seconds(verdict.seconds)
+            self._stream.write(f"{SIGNS[verdict.outcome]} {verdict.name}: {figure} ({took})\n")
+            self._stream.flush()
+
+
+class SpinnerWatcher:
+    """Turns a spinner beside the check that is being made, with how many are done."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=total)
+
+    def begin(self, name: str) -> None:
+        """Show the check that begins, unless it shows itself."""
+        self._progress.update(self._task, description=f"checking {name}")
+        if name == SHOWS_ITSELF:
+            self._progress.stop()
+        else:
+            self._progress.start()
+
+    def end(self, verdict: Verdict) -> None:
+        """Count it; the table will say what it found. The terminal is given back meanwhile."""
+        self._progress.advance(self._task)
+        self._progress.stop()
+
+
+def choose_watcher(
+    stream: TextIO, environment: Mapping[str, str], total: int, *, progress: str = "auto"
+) -> LineWatcher | SpinnerWatcher:
+    """Make what fits the stream, the environment and DOCKYARD_PROGRESS."""
+    kind = display_kind(environment, terminal=stream.isatty(), progress=progress)
+    if kind == "live":
+        from rich.console import Console
+
+        return SpinnerWatcher(Console(file=stream, highlight=False), total)
+    return LineWatcher(stream, quiet=kind == "quiet")

@@ -22,6 +22,7 @@ from dockyard.doctor_task import doctor
 from dockyard.explain_task import explain
 from dockyard.init_task import init
 from dockyard.optimize_tasks import optimize
+from dockyard.report_task import report as report_task
 from dockyard.task_settings import task_settings
 
 if TYPE_CHECKING:
@@ -202,6 +203,7 @@ def namespace() -> Collection:
         init,
         build,
         explain,
+        report_task,
         check,
         push,
         pull,

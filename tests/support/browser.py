@@ -24,6 +24,8 @@ from typing import Any
 __all__ = ["Browser", "Page", "start_browser"]
 
 ANSWER_SECONDS = 60.0
+# As ./bootstrap looks for it.
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @dataclass
@@ -148,7 +150,7 @@ class Browser:
 @contextmanager
 def start_browser(profile: Path) -> Iterator[Browser]:
     """Run Chromium with an empty profile, unable to find any host, until the block ends."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     assert program, "there is no chromium: `./bootstrap nox` installs it on Debian and Ubuntu"
     read_by_browser, to = os.pipe()
     by, written_by_browser = os.pipe()

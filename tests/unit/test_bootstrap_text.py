@@ -70,6 +70,7 @@ def test_only_what_may_be_shown_is_named(script: str) -> None:
         "distribution.github.io",
         "docs.docker.com",
         "github.com",
+        "www.chromium.org",
         "www.python.org",
     }
 

@@ -42,6 +42,7 @@ from dockyard.report.layers import apportion, image_area
 from dockyard.report.page import render_report
 from dockyard.report.text import safe
 from dockyard.report.timeline import make_timeline
+from dockyard.report.trends import running_median
 from support.records import make_record
 from support.reports import HOSTILE, make_builds, make_result, make_step, package, rich_record
 from support.settings import make_settings
@@ -148,6 +149,7 @@ def test_cached_steps_of_a_stage_are_one_mark() -> None:
         ({}, "ran"),
         ({"cached": True}, "cached"),
         ({"error": "exit code 1"}, "failed"),
+        ({"error": "exit code 137: context canceled: context canceled"}, "stopped"),
         ({"kind": "export"}, "moved"),
         ({"kind": "image", "bytes": 5}, "moved"),
         ({"kind": "image"}, "cached"),
@@ -278,7 +280,7 @@ def test_a_cause_leads_its_steps() -> None:
         "Compared with the build of 2025-12-31 01:02:03 UTC, which was interrupted: the last"
     )
     (shown,) = view.causes
-    assert shown.details == ("redis 5.3.1 → 8.1.0, 300 kB",)
+    assert shown.details == ("redis 5.3.1 → 8.1.0, 300 kB",)  # and not the title again
     assert shown.cost == (
         "1 step, 1.50 s, layers of 2.0 MB compressed; 1 step more ran for a weightier cause as well"
     )
@@ -349,6 +351,23 @@ def test_what_is_unknown_is_a_gap_in_its_line() -> None:
     received = charts(make_report_data([unknown, known]))["trend-bytes"].data[0]
     assert (received.name, list(received.y)) == ("received", [20_035_000, None])
     assert "unknown" in received.hovertext[1]
+
+
+def test_many_builds_have_a_running_median() -> None:
+    few = charts(make_report_data(make_builds(60)))["trend-time"].data
+    dots, line = charts(make_report_data(make_builds(61)))["trend-time"].data
+    assert [trace.mode for trace in few] == ["lines+markers"]
+    assert (dots.mode, line.mode) == ("markers", "lines")
+    assert len(line.y) == 61
+
+
+def test_a_running_median_keeps_gaps() -> None:
+    values = [1.0] * 20 + [None] + [3.0] * 20
+    found = running_median(values)
+    assert found[20] is None
+    assert (found[0], found[-1]) == (1.0, 3.0)
+    assert found[19] == 1.0  # of six ones and four threes, the gap left out
+    assert running_median([1.0, 50.0, 1.0]) == [1.0, 1.0, 1.0]
 
 
 def test_states_are_told_apart_by_more_than_colour() -> None:

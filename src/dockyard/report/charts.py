@@ -12,6 +12,7 @@ from dockyard.report.data import ReportData
 from dockyard.report.figures import (
     BLUE,
     GREEN,
+    GREY,
     MARKS,
     ORANGE,
     VERMILION,
@@ -37,6 +38,7 @@ _STATES = (
     ("ran", "ran", BLUE, ""),
     ("moved", "moved data", ORANGE, "/"),
     ("failed", "failed", VERMILION, "x"),
+    ("stopped", "stopped", GREY, "\\"),
 )
 # A layer's colour, and that of the packages in it, by what it holds. White is read on all of them.
 _KINDS = {
@@ -106,10 +108,7 @@ def _timeline(timeline: Timeline) -> go.Figure:
                     textposition="inside",
                     insidetextanchor="start",
                     textangle=0,
-                    insidetextfont={
-                        "size": 11,
-                        "color": "#ffffff" if state != "moved" else "#1b1f24",
-                    },
+                    insidetextfont={"size": 11, "color": "#ffffff"},
                     hovertext=[_bar_hover(bar, stage) for _, bar, stage in placed],
                     hoverinfo="text",
                 )
@@ -168,7 +167,7 @@ def _bar_hover(bar: TimelineBar, stage: str) -> str:
     if bar.state == "cached":
         lines.append("cached: found, and not run")
     else:
-        ended = "failed after" if bar.state == "failed" else "took"
+        ended = {"failed": "failed after", "stopped": "stopped after"}.get(bar.state, "took")
         lines.append(f"{ended} {format_seconds(bar.seconds)}, from {format_seconds(bar.start)} on")
         if bar.bytes is not None:
             lines.append(f"moved {format_bytes(bar.bytes)}")

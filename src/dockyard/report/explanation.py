@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dockyard.display.format import format_bytes, format_seconds, shorten
-from dockyard.explain_model import Cause, Detail, ExplainedStep, Explanation, Relation
+from dockyard.explain_model import Cause, CauseKind, Detail, ExplainedStep, Explanation, Relation
 from dockyard.steps import short_instruction
 
 __all__ = ["CauseView", "ExplanationView", "view_explanation"]
@@ -77,14 +77,19 @@ def _cause(cause: Cause, steps: Sequence[ExplainedStep]) -> CauseView:
     return CauseView(
         title=cause.summary,
         cost=cost,
-        # A cause of one thing is summed up by the very words.
-        details=tuple(text for one in cause.details if (text := _detail(one)) != cause.summary),
+        details=tuple(
+            _detail(one, cause.kind) for one in cause.details if one.text != cause.summary
+        ),
         steps=tuple(map(_step, named)),
     )
 
 
-def _detail(detail: Detail) -> str:
-    return detail.text if detail.bytes is None else f"{detail.text}, {format_bytes(detail.bytes)}"
+def _detail(detail: Detail, kind: CauseKind) -> str:
+    # A changed file's text says both of its sizes.
+    told = kind is CauseKind.FILES and "→" in detail.text
+    if detail.bytes is None or told:
+        return detail.text
+    return f"{detail.text}, {format_bytes(detail.bytes)}"
 
 
 def _step(step: ExplainedStep) -> str:

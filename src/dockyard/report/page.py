@@ -16,6 +16,7 @@ from dockyard.report.charts import charts
 from dockyard.report.data import NOT_COUNTED, ReportData, TrafficLine, cleaned
 from dockyard.report.figures import MARKS
 from dockyard.report.text import moment_text, safe
+from dockyard.report.trends import MANY, MEDIAN_OF
 from dockyard.steps import short_instruction
 from dockyard.summary import format_rate
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["render_report"]
 
 UNKNOWN = "unknown"
-STATES = ("ran", "moved", "cached", "failed")
+STATES = ("ran", "moved", "cached", "failed", "stopped")
 
 
 def render_report(data: ReportData) -> str:
@@ -45,6 +46,8 @@ def render_report(data: ReportData) -> str:
         figure_heights={name: one["layout"]["height"] for name, one in figures.items()},
         uncounted=any(one.reason == NOT_COUNTED for one in data.traffic),
         not_counted=NOT_COUNTED,
+        many=len(data.trends) > MANY,
+        median_of=MEDIAN_OF,
         states=_states(data),
         marks=[_mark(*one) for one in MARKS],
         tiles=_tiles(data),

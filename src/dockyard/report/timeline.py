@@ -43,8 +43,8 @@ _UNSTAGED: dict[str, str] = {
 class TimelineBar:
     """One step that ran, or those of a stage that were cached.
 
-    ``state`` is ``ran``, ``moved`` (it carries data, and executes nothing), ``cached`` or
-    ``failed``. ``lane`` counts from 0 within the stage.
+    ``state`` is ``ran``, ``moved`` (it carries data, and executes nothing), ``cached``, ``failed``
+    or ``stopped`` (as another had failed). ``lane`` counts from 0 within the stage.
     """
 
     state: str
@@ -107,7 +107,8 @@ def _stage_name(step: StepRecord) -> str:
 
 def _state(step: StepRecord) -> str:
     if step.error:
-        return "failed"
+        # What BuildKit says of a step that it ends as another has failed.
+        return "stopped" if "context canceled" in step.error else "failed"
     # A base image of which nothing was read was only looked up.
     if step.cached or (step.kind == StepKind.IMAGE and not step.bytes):
         return "cached"

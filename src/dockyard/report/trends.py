@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,11 @@ from dockyard.summary import format_rate
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-__all__ = ["trend_charts"]
+__all__ = ["MANY", "MEDIAN_OF", "running_median", "trend_charts"]
+
+# From so many builds on a line through each of them says nothing.
+MANY = 60
+MEDIAN_OF = 11
 
 
 def trend_charts(points: Sequence[TrendPoint]) -> dict[str, go.Figure]:
@@ -56,41 +61,60 @@ def _about(point: TrendPoint, *lines: str) -> str:
     return "<br>".join([first, *lines])
 
 
-def _line(
+def _lines(
     points: Sequence[TrendPoint],
     values: Sequence[float | None],
     hovers: Sequence[str],
     name: str,
     colour: str,
     dash: str = "solid",
-) -> go.Scatter:
+) -> list[go.Scatter]:
+    """Draw a line through the values; of many, faint dots and the line of their running median."""
     import plotly.graph_objects as go
 
-    few = len(points) <= 40
-    return go.Scatter(
-        mode="lines+markers",
-        name=name,
-        x=list(range(len(points))),
+    many = len(points) > MANY
+    succeeded = [one.outcome == "succeeded" for one in points]
+    common = {"x": list(range(len(points))), "connectgaps": False, "name": name}
+    line = {"color": colour, "width": 2, "dash": dash}
+    dots = go.Scatter(
+        **common,
+        mode="markers" if many else "lines+markers",
         y=values,
-        connectgaps=False,
-        line={"color": colour, "width": 2, "dash": dash},
+        line=line,
         marker={
             "color": colour,
-            "size": [10 if one.outcome != "succeeded" else 7 if few else 4 for one in points],
-            "opacity": 1,
+            "opacity": [0.4 if many and fine else 1 for fine in succeeded],
             "line": {"width": 0},
-            "symbol": ["x" if one.outcome != "succeeded" else "circle" for one in points],
+            "size": [(5 if many else 7) if fine else (8 if many else 10) for fine in succeeded],
+            "symbol": ["circle" if fine else "x" for fine in succeeded],
         },
         hovertext=hovers,
         hoverinfo="text",
     )
+    if not many:
+        return [dots]
+    return [
+        dots,
+        go.Scatter(**common, mode="lines", y=running_median(values), line=line, hoverinfo="skip"),
+    ]
+
+
+def running_median(values: Sequence[float | None]) -> list[float | None]:
+    """Return the median of what is known around each value; None where the value is unknown."""
+    half = MEDIAN_OF // 2
+    found: list[float | None] = []
+    for number, value in enumerate(values):
+        around = values[max(number - half, 0) : number + half + 1]
+        known = [one for one in around if one is not None]
+        found.append(None if value is None else statistics.median(known))
+    return found
 
 
 def _time(points: Sequence[TrendPoint]) -> go.Figure:
     figure = _trend(points)
     hovers = [_about(one, format_seconds(one.seconds)) for one in points]
     seconds = [one.seconds for one in points]
-    figure.add_trace(_line(points, seconds, hovers, "time", BLUE))
+    figure.add_traces(_lines(points, seconds, hovers, "time", BLUE))
     if min(seconds) > 0 and max(seconds) > 10 * min(seconds):
         ticks = log_ticks(min(seconds), max(seconds))
         figure.update_yaxes(
@@ -118,7 +142,7 @@ def _hits(points: Sequence[TrendPoint]) -> go.Figure:
                 _about(one, f"overall: {format_rate(value)}")
                 for one, value in zip(points, values, strict=True)
             ]
-        figure.add_trace(_line(points, values, hovers, name, colour, dash))
+        figure.add_traces(_lines(points, values, hovers, name, colour, dash))
     figure.update_yaxes(range=[-0.05, 1.08], tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1])
     return figure
 
@@ -160,6 +184,6 @@ def _image(points: Sequence[TrendPoint]) -> go.Figure:
         _about(one, "no image" if size is None else f"{format_bytes(size)} compressed")
         for one, size in zip(points, sizes, strict=True)
     ]
-    figure.add_trace(_line(points, sizes, hovers, "image", PURPLE))
+    figure.add_traces(_lines(points, sizes, hovers, "image", PURPLE))
     byte_axis(figure, [size or 0 for size in sizes])
     return figure

@@ -7,6 +7,7 @@ one store serves many runs, whatever port they get.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import re
@@ -184,14 +185,24 @@ class _Handler(BaseHTTPRequestHandler):
         _, area, *rest = path.split("/", 2)
         if area == "simple" and rest:
             project = rest[0].strip("/")
-            page = self.index.page(project)
-            self._head(HTTPStatus.OK, len(page), PAGE_TYPE)
-            if self.command != "HEAD":
-                self._write(page)
+            self._page(self.index.page(project))
         elif area == "files" and rest:
             self._file(self.index.path_of(rest[0].replace("/", "://", 1)))
         else:
             self._head(HTTPStatus.NOT_FOUND, 0, "text/plain")
+
+    def _page(self, page: bytes) -> None:
+        """Send a page as PyPI does: packed, and not again to whom it has not changed for."""
+        headers = {"ETag": f'"{hashlib.sha256(page).hexdigest()}"', "Cache-Control": "no-cache"}
+        if self.headers.get("If-None-Match") == headers["ETag"]:
+            self._head(HTTPStatus.NOT_MODIFIED, 0, PAGE_TYPE, headers)
+            return
+        if "gzip" in self.headers.get("Accept-Encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            page = gzip.compress(page, mtime=0)
+        self._head(HTTPStatus.OK, len(page), PAGE_TYPE, headers)
+        if self.command != "HEAD":
+            self._write(page)
 
     def _file(self, path: Path) -> None:
         size = path.stat().st_size
@@ -224,9 +235,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {"Content-Type": kind, **(extra or {})}.items():
             self.send_header(name, value)
-        if kind == PAGE_TYPE:
-            # uv may keep pages, and the next run may get this one's port.
-            self.send_header("Cache-Control", "no-cache")
         self.send_header("Content-Length", str(length))
         self.end_headers()
 

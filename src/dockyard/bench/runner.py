@@ -168,7 +168,9 @@ def _versions(settings: Settings, environment: Mapping[str, str]) -> Versions:
 
     revision = begin_revision(settings.root, environment)
     images, engine = resolve_images(settings, environment)
-    uv = process.run(["docker", "run", "--rm", images.uv, "/uv", "--version"], timeout=60)
+    uv = process.run(
+        ["docker", "run", "--rm", "--entrypoint", "/uv", images.uv, "--version"], timeout=60
+    )
     tag = images.buildkit.partition("@")[0].rpartition(":")[2]
     return Versions(
         dockyard=__version__,

@@ -197,6 +197,8 @@ class Site:
             docker(*create, *options, "--bootstrap", error=BuilderError)
             yield name
         finally:
+            # Killed first, it is not waited for until it has ended well.
+            process.run(["docker", "kill", f"buildx_buildkit_{name}0"], timeout=COMMAND_SECONDS)
             process.run(["docker", "buildx", "rm", "--force", name], timeout=COMMAND_SECONDS)
 
     @contextmanager

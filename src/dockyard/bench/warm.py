@@ -13,6 +13,7 @@ from typing import Any
 from dockyard import process
 from dockyard.bench.building import Built, run_timed
 from dockyard.bench.dockerfiles import OURS, Caches, buildx_command, invoke_command, shim
+from dockyard.bench.engine_cache import EngineCache
 from dockyard.bench.results import Measurement
 from dockyard.bench.scenarios import FIRST_BUILD, Cell
 from dockyard.bench.site import Site, docker, platform_manifest, pulled_bytes
@@ -34,10 +35,17 @@ class WarmEngine:
         self._trees: dict[tuple[int, str], Path] = {}
         self._before: dict[tuple[int, str], dict[str, Any]] = {}
         self._storage_ready = False
+        self._repetition = 0
+        self._cache = EngineCache(site.engine_builder, site.run)
+        site.at_end(self._cache.remove_ours)
 
     def measure(self, cell: Cell) -> Measurement:
         """Measure one cell; a first build is made, uncounted, where there was none."""
         key = (cell.repetition, cell.dockerfile)
+        if cell.repetition != self._repetition:
+            # Linked copies are known by their content alone: the next repetition would find them.
+            self._cache.remove_ours()
+            self._repetition = cell.repetition
         first = cell.scenario == FIRST_BUILD
         if first or key not in self._trees:
             self._begin(*key)
@@ -85,6 +93,7 @@ class WarmEngine:
             docker("commit", container, image)
         finally:
             docker("rm", "--force", container)
+        self._cache.note_base(image, f"{site.run}-{repetition}-{dockerfile}")
         tree = site.folder / f"warm-{repetition}-{dockerfile}"
         shutil.rmtree(tree, ignore_errors=True)
         checkout(site.variant("no-change"), tree)
@@ -93,7 +102,7 @@ class WarmEngine:
         for old, new in (
             (site.python_image, image),
             (site.uv_image, site.images.uv),
-            (f'"{site.registry.host}/bench"', '""'),
+            (f'registry = "{site.registry.host}/bench"\n', ""),
             ('image = "dockyard"', f'image = "{self._image(dockerfile)}"'),
         ):
             text = text.replace(old, new)
@@ -107,6 +116,7 @@ class WarmEngine:
         tree = self._trees[cell.repetition, cell.dockerfile]
         kept = ("pyproject.toml", site.settings.dockerfile)
         checkout(site.variant(cell.scenario), tree, keep=kept)
+        self._mark_sources(cell, tree)
         site.at_end(_remove_images, self._image(cell.dockerfile))
         shims = site.folder / f"bin-{cell.repetition}-{cell.dockerfile}"
         if not shims.exists():
@@ -124,6 +134,13 @@ class WarmEngine:
             records=tree if cell.dockerfile == OURS else None,
         )
         return built, site.index.bytes_served
+
+    def _mark_sources(self, cell: Cell, tree: Path) -> None:
+        """Let the sources be another file than those of any build before."""
+        name = self._site.changes["code-change"].file
+        if name:
+            with (tree / self._site.settings.project / name).open("a") as file:
+                file.write(f"# {self._site.run}-{cell.repetition}-{cell.dockerfile}\n")
 
     def _command(self, cell: Cell, tree: Path) -> list[str]:
         site = self._site

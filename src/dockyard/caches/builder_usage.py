@@ -65,7 +65,7 @@ class UsageRecord:
     """One record: bytes as buildx rounds them, seconds since its last use (None: never used).
 
     ``mount`` is a cache mount's id. ``reclaimable`` ones are in no running build. ``uses`` counts
-    the steps that had it.
+    the steps that had it; ``parents`` are the records that it stands on, or merges.
     """
 
     id: str
@@ -76,6 +76,7 @@ class UsageRecord:
     reclaimable: bool
     mount: str | None = None
     uses: int = 0
+    parents: tuple[str, ...] = ()
 
     @property
     def own_mount(self) -> bool:
@@ -135,6 +136,7 @@ def parse_usage(text: str) -> tuple[UsageRecord, ...]:
                     reclaimable=values.get("Reclaimable") is True,
                     mount=mount[1] if mount else None,
                     uses=int(values.get("UsageCount") or 0),
+                    parents=tuple(map(str, values.get("Parents") or ())),
                 )
             )
         except (ValueError, KeyError, TypeError, AttributeError):

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dockyard.display.format import shorten, strip_control
 from dockyard.explain_caches import effective_platforms
-from dockyard.explain_dockerfile import DockerfileChanges, InstructionChange, of_plan
+from dockyard.explain_dockerfile import (
+    DockerfileChanges,
+    InstructionChange,
+    differing,
+    of_plan,
+    quoted,
+)
 from dockyard.explain_files import compare_contexts, takes_context
 from dockyard.explain_images import ImageChanges
 from dockyard.explain_model import CauseKind, Detail, Reason
@@ -25,7 +31,6 @@ from dockyard.explain_steps import (
     same_step,
     target_platform,
 )
-from dockyard.steps import short_instruction
 
 if TYPE_CHECKING:
     from dockyard.record_parts import StepRecord
@@ -73,7 +78,7 @@ class Changes:
             return
         own = [one for one in self.dockerfile.own(step) if self._counts(one)]
         if self.dockerfile_known:
-            yield from (self._of_line(one) for one in own if not of_plan(one))
+            yield from (self._of_line(one, step) for one in own if not of_plan(one))
         else:
             yield from self._of_text(step)
         if not any(one.keyword == "FROM" for one in own):
@@ -103,14 +108,15 @@ class Changes:
         }
         return bool(names - (self.record.inputs.arguments or {}).keys())
 
-    def _of_line(self, change: InstructionChange) -> Reason:
+    def _of_line(self, change: InstructionChange, step: StepRecord) -> Reason:
+        change = self._in_full(change, step)
         setting = setting_behind(change, self.settings.values())
         if setting:
             return setting_reason(setting)
         place = f"{self._dockerfile_name()} line {change.line}"
         if change.stage:
             place += f" (stage {change.stage})"
-        before, after = _quoted(change.before), _quoted(change.after)
+        before, after = differing(change.before or "", change.after or "")
         if change.before is None:
             text = f"{place}: {after} is new"
         elif change.after is None:
@@ -120,6 +126,20 @@ class Changes:
         else:
             text = f"{place}: {before} → {after}"
         return Reason(CauseKind.DOCKERFILE, f"{change.stage} {change.line}", (Detail(text),))
+
+    def _in_full(self, change: InstructionChange, step: StepRecord) -> InstructionChange:
+        """Take a long line, which a record has shortened, from the steps that it became."""
+        if not (change.after or "").endswith("…") or change.stage != step.stage:
+            return change
+        if not step.instruction.startswith((change.after or "")[:-1]):
+            return change
+        earlier = [
+            one.instruction
+            for one in self.before.steps
+            if one.stage == step.stage and one.instruction.startswith((change.before or " ")[:-1])
+        ]
+        before = earlier[0] if len(earlier) == 1 else change.before
+        return replace(change, before=before, after=step.instruction)
 
     def _dockerfile_name(self) -> str:
         setting = self.record.settings.get("dockerfile")
@@ -141,9 +161,9 @@ class Changes:
             yield setting_reason(setting)
             return
         place = f"{self._dockerfile_name()}, stage {step.stage or '(unnamed)'}"
-        text = f"{place}: {_quoted(step.instruction)} is new or another"
+        text = f"{place}: {quoted(step.instruction)} is new or another"
         if len(alike) == 1:
-            text = f"{place}: {_quoted(alike[0].instruction)} → {_quoted(step.instruction)}"
+            text = f"{place}: {' → '.join(differing(alike[0].instruction, step.instruction))}"
         yield Reason(CauseKind.DOCKERFILE, f"{step.stage} {step.instruction}", (Detail(text),))
 
     def _of_packages(self, step: StepRecord) -> Iterator[Reason]:
@@ -205,15 +225,16 @@ class Changes:
         own = [one for one in self.dockerfile.own(step) if of_plan(one)]
         lines = [*own, *(one for one in self.dockerfile.below(step) if self._counts(one))]
         for change in lines:
-            if not of_plan(change):
-                return self._of_line(change)
-            if setting := setting_behind(change, self.settings.values()):
+            whole = self._in_full(change, step)
+            if setting := setting_behind(whole, self.settings.values()):
                 return setting_reason(setting)
+            if not of_plan(change):
+                return self._of_line(change, step)
             if self.packages and (moved := self.packages.all_moved()):
                 return self._plan(moved)
             if self.packages and (changed := self.packages.all_changed()):
                 return self._packages(changed)
-            return self._of_line(change)
+            return self._of_line(change, step)
         return None
 
     def writes_the_same(self, stage: str | None, step: StepRecord) -> bool:
@@ -229,22 +250,29 @@ class Changes:
             for change in self.dockerfile.all()
         )
 
+    def _without_inputs(self, what: str) -> str:
+        one = self.record if self.record.inputs is None else self.before
+        return f"the record of {one.id} holds no {what} (an older schema)"
+
+    def _without_lines(self) -> str:
+        for one in (self.record, self.before):
+            reason = (one.inputs.unknown or {}).get("dockerfile") if one.inputs else None
+            if reason:
+                return f"those of {one.id} were not recorded: {reason}"
+        return self._without_inputs("lines of it")
+
     def missing(self, step: StepRecord) -> str:
         """Say what would have to be known to rule out that something about a step changed."""
         layer = layer_number(step.stage)
         if layer is not None and (self.packages is None or not self.packages.exact):
-            return "which packages changed version: not in both records (an older schema)"
+            return f"which packages changed version: {self._without_inputs('versions')}"
         if takes_context(step) and self.files.missing:
             named = ", ".join(one for one in context_patterns(step)[0])
             return f"what changed in {named}: {self.files.missing}"
         if not self.dockerfile_known:
-            return "what changed in the Dockerfile and the build arguments: not in both records"
+            return f"what changed in the Dockerfile or the build arguments: {self._without_lines()}"
         if not self.dockerfile.knows(step):
-            return f"which line of the Dockerfile {_quoted(step.instruction)} is"
+            return f"which line of the Dockerfile {quoted(step.instruction)} is"
         if builds_on_base(step) and step.stage is None and not step.inputs:
             return "what the step builds on"
         return ""
-
-
-def _quoted(text: str | None) -> str:
-    return f"`{shorten(strip_control(short_instruction(text or '')), 60)}`"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from dockyard.display.format import format_bytes, format_seconds, shorten, strip_control
-from dockyard.explain_model import Cause, CauseKind, ExplainedStep, Explanation, Relation
+from dockyard.explain_model import Cause, CauseKind, Detail, ExplainedStep, Explanation, Relation
 from dockyard.steps import short_instruction
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _unclean_lines(explanation: Explanation) -> Iterator[Line]:
     for number, cause in enumerate(explanation.causes, 1):
         yield "", ""
         style = "yellow" if cause.kind is CauseKind.UNKNOWN else "bold"
-        yield f"{number}. {cause.summary}", style
+        yield f"{number}. {_headline(cause)}", style
         yield f"   {_cost(cause)}", "cyan"
         yield from _details(cause)
         steps = [one for one in explanation.steps if number - 1 in one.causes[:1]]
@@ -127,24 +127,36 @@ def _causes(explanation: Explanation) -> str:
     return "one cause" if count == 1 else f"{count} causes, what cost most first"
 
 
+def _headline(cause: Cause) -> str:
+    """Write the summary; with its size, where one thing changed that has one."""
+    if len(cause.details) == 1 and cause.details[0].text == cause.summary:
+        return _detail(cause, cause.details[0])
+    return cause.summary
+
+
+def _detail(cause: Cause, detail: Detail) -> str:
+    told = detail.bytes is None or (cause.kind is CauseKind.FILES and detail.text.endswith(")"))
+    return detail.text if told else f"{detail.text}, {format_bytes(detail.bytes or 0)}"
+
+
 def _details(cause: Cause) -> Iterator[Line]:
     details = cause.details
-    if len(details) == 1 and details[0].text == cause.summary and details[0].bytes is None:
+    if len(details) == 1 and details[0].text == cause.summary:
         return
     for one in details[:SHOWN_DETAILS]:
-        size = f", {format_bytes(one.bytes)}" if one.bytes is not None else ""
-        yield f"     {one.text}{size}", ""
+        yield f"     {_detail(cause, one)}", ""
     if rest := details[SHOWN_DETAILS:]:
         yield f"     and {len(rest)} more", "dim"
 
 
 def _steps(steps: list[ExplainedStep]) -> Iterator[Line]:
-    """Name the steps that changed themselves, and fold what followed or was needed."""
+    """Name the steps that changed themselves, the longest first; fold those after and needed."""
     direct = [one for one in steps if one.relation is Relation.DIRECT] or steps[:1]
+    direct.sort(key=lambda one: -one.seconds)
     for one in direct[:SHOWN_STEPS]:
         yield f"   → {_step(one)}, {format_seconds(one.seconds)}", "dim"
     if rest := direct[SHOWN_STEPS:]:
-        yield f"   → and {_count(len(rest))} more of the kind", "dim"
+        yield f"   → and {len(rest)} more", "dim"
     after = sum(one.relation is Relation.AFTER and one not in direct for one in steps)
     if after:
         yield f"   … and {_count(after)} after {'it' if len(direct) == 1 else 'them'}", "dim"

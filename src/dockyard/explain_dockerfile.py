@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
+from dockyard.display.format import shorten, strip_control
 from dockyard.explain_steps import builds_on_base, without_digests
+from dockyard.steps import short_instruction
 
 if TYPE_CHECKING:
     from dockyard.record_parts import InstructionRecord, StepRecord
 
-__all__ = ["DockerfileChanges", "InstructionChange", "of_plan"]
+__all__ = ["DockerfileChanges", "InstructionChange", "differing", "of_plan", "quoted"]
 
 # What changes the steps after it without being one; the other instructions only describe the image.
 _SETTING_UP = ("FROM", "ARG", "ENV", "SHELL", "USER", "ONBUILD")
 _MAKING = ("RUN", "COPY", "ADD", "WORKDIR")
 _STEPS = {"run": ("RUN",), "copy": ("COPY",), "file": ("ADD", "WORKDIR")}
+# As many characters of an instruction are shown.
+SHOWN = 60
 # Less alike than this, two lines are different ones.
 _ALIKE = 0.6
 
@@ -51,6 +55,22 @@ def of_plan(change: InstructionChange) -> bool:
         or re.match(r"COPY <<-?['\"]?ASSIGNMENT\b", text)
         or re.search(r"--from=dependencies-\d+\b", text)
     )
+
+
+def quoted(text: str) -> str:
+    """Write an instruction as it is shown: in few words, in backquotes."""
+    return f"`{shorten(strip_control(short_instruction(text)), SHOWN)}`"
+
+
+def differing(before: str, after: str) -> tuple[str, str]:
+    """Write two instructions so that it is seen where they differ, however long they are."""
+    texts = [strip_control(short_instruction(text)) for text in (before, after)]
+    if shorten(texts[0], SHOWN) == shorten(texts[1], SHOWN) and texts[0] != texts[1]:
+        pairs = enumerate(zip(*texts, strict=False))
+        same = next((n for n, (one, other) in pairs if one != other), min(map(len, texts)))
+        start = texts[0].rfind(" ", 0, max(same - SHOWN // 3, 0)) + 1
+        texts = ["…" + text[start:] for text in texts]
+    return quoted(texts[0]), quoted(texts[1])
 
 
 def _plain(text: str) -> str:

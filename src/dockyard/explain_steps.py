@@ -30,6 +30,7 @@ __all__ = [
     "same_step",
     "stages_taken",
     "target_platform",
+    "without_digests",
 ]
 
 # The stage that those of the plan and of the dependency layers start from.

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from dockyard.build_inputs import SHOWN_CHARACTERS
 from dockyard.record_parts import (
     FileRecord,
     InputsRecord,
@@ -25,6 +26,7 @@ __all__ = ["ALL", "Made"]
 
 PYTHON, UV = "docker.io/library/python:3.13-slim", "ghcr.io/astral-sh/uv:0.13.9"
 MOUNTS = "--mount=type=bind,from=uv-tool,source=/uv,target=/usr/local/bin/uv"
+CACHED = "--mount=type=cache,id=dockyard-uv,target=/var/cache/uv"
 LOCKED = (
     "--mount=type=bind,source=pyproject.toml,target=/p --mount=type=bind,source=uv.lock,target=/l"
 )
@@ -39,6 +41,11 @@ ALL = ("install", "venv", "assignment", "plan", "dep1", "dep2", "workdir", "copy
 
 def digest(text: object) -> str:
     return hashlib.sha256(str(text).encode()).hexdigest()
+
+
+def shortened(text: str) -> str:
+    """Cut a line as records do."""
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
 
 
 def image_digest(text: str) -> str:
@@ -83,6 +90,7 @@ class Made:
     scope: Mapping[str, str] | None = None
     no_cache: bool = False
     layers: int = 2
+    slim: str = "bytecode"
 
     def but(self, **changes: Any) -> Made:
         return replace(self, **changes)
@@ -134,7 +142,8 @@ class Made:
             self_lines += [
                 ("", stage, f"FROM dependency-builder AS {stage}", "", ()),
                 (f"dep{number}", stage,
-                 f"RUN {MOUNTS} {mount} install-layer {stage} && finish-layer {stage} bytecode",
+                 f"RUN {MOUNTS} {mount} {CACHED} install-layer {stage} "
+                 f"&& finish-layer {stage} {self.slim}",
                  "run", ("venv", "uv", "plan")),
             ]  # fmt: skip
         self_lines += [
@@ -172,7 +181,10 @@ class Made:
     def _instructions(self) -> tuple[InstructionRecord, ...]:
         return tuple(
             InstructionRecord(
-                stage, number, text.partition("\0")[0], digest(text + self.heredocs.get(name, ""))
+                stage,
+                number,
+                shortened(text.partition("\0")[0]),
+                digest(text + self.heredocs.get(name, "")),
             )
             for number, (name, stage, text, _, _) in enumerate(self._lines(), 10)
         )

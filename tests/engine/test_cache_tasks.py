@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from dockyard.bench.loopback import LoopbackServer
 from dockyard.caches.layout import Layout
 from dockyard.errors import CacheError, NetworkError, SettingsError
 from support.engine import random_name
-from support.index import LoopbackServer, PackageIndex
+from support.index import PackageIndex
 from support.layouts import descriptor_of, fill_layout, random_bytes
 from support.registry import Fault, Login, Registry, Request
 from support.service import Ran, Service

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from dockyard.bench.loopback import LoopbackServer
 from dockyard.caches.layout import Layout
 from dockyard.caches.registry_client import RegistryClient, open_repository
 from dockyard.caches.registry_errors import RegistryError
@@ -25,7 +26,6 @@ from dockyard.caches.registry_transport import RegistryTransport
 from dockyard.caches.transfer import Transferred, plan_pull, plan_push, pull, push
 from dockyard.errors import CacheError, NetworkError
 from support.engine import random_name
-from support.index import LoopbackServer
 from support.layouts import descriptor_of, fill_layout, random_bytes
 from support.registry import Fault, Login, Registry, Request
 from support.settings import make_settings

@@ -10,8 +10,9 @@ from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+from dockyard.bench.loopback import LoopbackServer
 from support.engine import random_name
-from support.index import LoopbackServer, PackageIndex
+from support.index import PackageIndex
 from support.service import Service
 from support.wheels import make_sdist, make_wheel, run_uv
 

@@ -69,6 +69,20 @@ class Page:
             features=[{"name": "prefers-color-scheme", "value": scheme}],
         )
 
+    def hover(self, selector: str) -> None:
+        """Move the mouse onto the first element that a CSS selector finds, scrolled into view."""
+        x, y = self.evaluate(
+            f"(() => {{ const one = document.querySelector({json.dumps(selector)});"
+            "one.scrollIntoView({block: 'center', behavior: 'instant'});"
+            "const box = one.getBoundingClientRect();"
+            "return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+        )
+        for place in (x + 40, x):
+            self.browser.call(
+                "Input.dispatchMouseEvent", session=self.session, type="mouseMoved", x=place, y=y
+            )
+            self.evaluate("new Promise(done => setTimeout(done, 150))")
+
     def screenshot(self, path: Path) -> None:
         """Write the whole page as a PNG."""
         answer = self.browser.call(

@@ -64,7 +64,7 @@ def read_changes(path: Path) -> dict[str, Change]:
                 change = Change(scenario, f"{what} instead of what was locked", arguments=arguments)
             case {"add": str(what)}:
                 change = Change(scenario, f"{what} added", arguments=("add", "--no-sync", what))
-            case {}:
+            case dict() if not values:
                 change = Change(scenario, "nothing")
             case _:
                 raise SettingsError(

@@ -23,6 +23,7 @@ from dockyard.state import State
 
 if TYPE_CHECKING:
     from dockyard.build_inputs import InputsReader
+    from dockyard.caches.access import LocalCacheAccess
     from dockyard.caches.use import CacheUse
     from dockyard.display import Display
     from dockyard.records import BuildRecord
@@ -109,13 +110,21 @@ def build(
 
 
 class _Beside:
-    """What is found out for the record beside a build: made once buildx runs, to cost no time."""
+    """What is found out for the record beside a build, begun once buildx runs: it costs no time.
+
+    Only a local cache is looked at before.
+    """
 
     inputs: InputsReader
     traffic: TrafficReader
 
     def __init__(self, prepared: Prepared, environment: Mapping[str, str]) -> None:
         self._prepared, self._environment = prepared, environment
+        self._local: LocalCacheAccess | None = None
+        if prepared.caches and prepared.caches.snapshot:
+            from dockyard.caches.access import LocalCacheAccess
+
+            self._local = LocalCacheAccess(prepared.caches.snapshot.layout)
         self._begun = False
 
     def __enter__(self) -> _Beside:
@@ -133,7 +142,7 @@ class _Beside:
         from dockyard.traffic_reading import TrafficReader
 
         self.inputs = InputsReader(self._prepared)
-        self.traffic = TrafficReader(self._prepared, self._environment)
+        self.traffic = TrafficReader(self._prepared, self._environment, self._local)
         self._begun = True
         self.inputs.begin()
 
@@ -353,7 +362,13 @@ def present(
     from dockyard.summary import job_summary, summary_lines
 
     path = os.path.relpath(result.path, settings.root) if result.path else None
-    stream.write("\n".join(summary_lines(result.record, path)) + "\n")
+    lines = summary_lines(result.record, path)
+    if result.record.hit_rates["overall"] not in (1, None):
+        from dockyard.explain_choice import why_line
+
+        why = why_line(settings.root, result.record)
+        lines += [f"  why           {why}"] if why else []
+    stream.write("\n".join(lines) + "\n")
     stream.flush()
     job_summary_file = environment.get("GITHUB_STEP_SUMMARY")
     if job_summary_file:

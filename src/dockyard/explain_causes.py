@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dockyard.record_parts import StepRecord
     from dockyard.records import BuildRecord
 
-__all__ = ["gather_causes"]
+__all__ = ["gather_causes", "layer_bytes"]
 
 # What the details of a cause are, where there are several.
 _NOUNS = {
@@ -41,7 +41,7 @@ def gather_causes(
     for identity, alike in reasons.items():
         own = first.get(identity, [])
         details = _details((one for reason in alike for one in reason.details), identity[0])
-        size, compressed = _layer_bytes(record, own)
+        size, compressed = layer_bytes(record, own)
         found.append(
             (
                 identity,
@@ -121,7 +121,7 @@ def _busy(steps: Iterable[StepRecord]) -> float:
     return busy_seconds(intervals) + unplaced
 
 
-def _layer_bytes(record: BuildRecord, steps: Iterable[int]) -> tuple[int | None, bool]:
+def layer_bytes(record: BuildRecord, steps: Iterable[int]) -> tuple[int | None, bool]:
     """Sum the image's layers that steps made; whether that is what travels, or unpacked."""
     from dockyard.recording import what_layer_holds
 

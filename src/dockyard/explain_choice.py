@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dockyard import boundary
 from dockyard.errors import RecordError
 from dockyard.explain_caches import builder_differs, effective_platforms
 from dockyard.explain_steps import counted
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from dockyard.explain_model import Explanation
     from dockyard.records import BuildRecord, UnreadableRecord
 
-__all__ = ["choose_before", "choose_build", "explain_build", "explain_newest"]
+__all__ = ["choose_before", "choose_build", "explain_build", "why_line"]
 
-# How many records of the past are read to find one to compare with, after each build.
-_LOOKED_BACK = 20
+# So many records are read after a build to find one to compare it with.
+LOOKED_BACK = 20
 _SHOWN = 5
 
 
@@ -129,12 +130,21 @@ def explain_build(
     return explain(records[position], before, why)
 
 
-def explain_newest(root: Path, record: BuildRecord) -> Explanation:
-    """Explain the build that was just recorded in a repository."""
+def why_line(root: Path, record: BuildRecord) -> str | None:
+    """Say in one line why something large ran again in a build that was just recorded.
+
+    Returns None, and reads no other record, where nothing large ran.
+    """
     from dockyard.explain import explain
+    from dockyard.explain_causes import layer_bytes
+    from dockyard.explain_display import one_line, worth_a_line
     from dockyard.records import load_records
 
-    records, _ = load_records(root, _LOOKED_BACK)
+    ran = [number for number, step in enumerate(record.steps) if counted(step) and step.ran]
+    seconds = sum(record.steps[number].seconds for number in ran)
+    if not worth_a_line(seconds, layer_bytes(record, ran)[0]):
+        return None
+    records, _ = load_records(root, LOOKED_BACK)
     chosen = choose_before(record, [one for one in records if one.id < record.id])
-    before, why = chosen or (None, "")
-    return explain(record, before, why)
+    line = one_line(explain(record, *chosen)) if chosen else None
+    return line and line.replace("`invoke ", f"`{boundary.program} ")

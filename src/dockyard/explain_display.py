@@ -44,7 +44,7 @@ def worth_a_line(seconds: float, size: int | None) -> bool:
 def one_line(explanation: Explanation) -> str | None:
     """Say in one line why something large ran again; None where nothing did, or for the first time.
 
-    The text has no end of line, and its foreign parts no control characters.
+    It is one line, whatever the summary holds.
     """
     causes = [one for one in explanation.causes if one.steps]
     if not causes or causes[0].kind in (CauseKind.FIRST_BUILD, CauseKind.NO_CACHE):

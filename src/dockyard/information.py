@@ -51,7 +51,7 @@ class Information:
 
 def gather(settings: Settings, last: int) -> Information:
     """Read the last builds' records and ask the engine for the image that the newest made."""
-    builds, unreadable = load_records(settings.root, max(last, 1))
+    builds, unreadable = load_records(settings.root, max(last, 1), set_aside=True)
     newest = next((one for one in builds if one.outcome == "succeeded"), None)
     image, note = None, None
     if newest:

@@ -11,6 +11,7 @@ from dockyard.display.format import format_bytes, format_seconds, strip_control
 from dockyard.display.tables import columns, join_names
 from dockyard.settings_fields import CREDENTIALS, FIELDS, Field, Kind
 from dockyard.summary import format_rate
+from dockyard.traffic_display import bytes_down, bytes_up
 
 if TYPE_CHECKING:
     from dockyard.information import ContextInformation, Information
@@ -28,7 +29,7 @@ def information_lines(found: Information, width: int | None) -> list[str]:
     """Describe the last builds, the image and its layers; ``width``: of the terminal, if any."""
     if not found.builds and not found.unreadable:
         return ["no build is recorded yet: `invoke build` makes the first"]
-    lines = list(_builds(found.builds)) if found.builds else []
+    lines = list(_builds(found.builds, width)) if found.builds else []
     lines += [f"not shown: {one.path}: {strip_control(one.reason)}" for one in found.unreadable]
     lines += _image(found)
     newest = next((one for one in found.builds if one.layers), None)
@@ -37,7 +38,25 @@ def information_lines(found: Information, width: int | None) -> list[str]:
     return lines
 
 
-def _builds(builds: Sequence[BuildRecord]) -> Iterator[str]:
+# The columns of builds: heading, and what it is where that needs saying. The last ones in
+# _LESS_NEEDED are left out first where the terminal is narrow; --json has all.
+_COLUMNS = {
+    "start (UTC)": "",
+    "outcome": "",
+    "commit": "",
+    "time": "",
+    "deps": "cache hits of dependencies",
+    "app": "of the application",
+    "all": "of both",
+    "sent": "context",
+    "down": "base, cache, packages",
+    "up": "layers, cache",
+    "image": "compressed",
+}
+_LESS_NEEDED = ("app", "deps", "sent")
+
+
+def _builds(builds: Sequence[BuildRecord], width: int | None) -> Iterator[str]:
     rows = []
     for one in builds:
         commit = one.revision["commit"]
@@ -50,12 +69,22 @@ def _builds(builds: Sequence[BuildRecord]) -> Iterator[str]:
                 format_seconds(one.seconds),
                 *(format_rate(one.hit_rates[n]) for n in ("dependency", "application", "overall")),
                 _bytes(one.context_bytes),
+                _bytes(bytes_down(one.traffic)),
+                _bytes(bytes_up(one.traffic)),
                 _bytes(content),
             )
         )
-    headings = ("start (UTC)", "outcome", "commit", "time", "deps", "app", "all", "sent", "image")
-    yield "the last builds (deps, app, all: cache hits; sent: of the context; image: compressed)"
-    yield from columns(headings, rows, right=range(3, len(headings)))
+    kept = list(_COLUMNS)
+    left_out = list(_LESS_NEEDED)
+    while True:
+        picked = [list(_COLUMNS).index(name) for name in kept]
+        table = columns(kept, [[row[n] for n in picked] for row in rows], right=range(3, len(kept)))
+        if width is None or not left_out or max(map(len, table)) <= width:
+            break
+        kept.remove(left_out.pop())
+    meanings = (f"{name}: {_COLUMNS[name]}" for name in kept if _COLUMNS[name])
+    yield f"the last builds ({'; '.join(meanings)})"
+    yield from table
     if any(one.revision["dirty"] for one in builds):
         yield "* with changes that are not committed"
     if builds[0].error:

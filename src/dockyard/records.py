@@ -7,6 +7,7 @@ null means unknown, never zero. Schema 1 lacks ``traffic``, ``inputs`` and ``ind
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -38,6 +39,7 @@ __all__ = [
     "InputsRecord",
     "InstructionRecord",
     "LayerRecord",
+    "NewerRecordError",
     "PackageRecord",
     "StepRecord",
     "TrafficRecord",
@@ -105,12 +107,21 @@ def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
     return value
 
 
+class NewerRecordError(ValueError):
+    """A record was written by a newer Dockyard: it is refused, and kept."""
+
+
 @dataclass(frozen=True)
 class UnreadableRecord:
-    """A record's file that could not be read, and why; the file is left as it is."""
+    """A record's file that could not be read, and why.
+
+    ``damaged``: no Dockyard will ever read it, unlike one of a newer schema, or one that may not
+    be opened.
+    """
 
     path: Path
     reason: str
+    damaged: bool = False
 
 
 def new_record_id(started: datetime) -> str:
@@ -152,7 +163,9 @@ def read_record(text: str) -> BuildRecord:
     if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
         raise ValueError("it has no schema version")
     if values["schema"] > SCHEMA:
-        raise ValueError(f"its schema {values['schema']} is newer than this Dockyard's {SCHEMA}")
+        raise NewerRecordError(
+            f"its schema {values['schema']} is newer than this Dockyard's {SCHEMA}"
+        )
     try:
         record: BuildRecord = _read(BuildRecord, values)
         return record
@@ -174,28 +187,70 @@ _PARTS: dict[tuple[type[Any], str], type[Any]] = {
 }
 
 
-def _read(kind: type[Any], values: dict[str, Any]) -> Any:
-    """Make a dataclass of a JSON object; lists become tuples, unknown keys are left out."""
-    found = {}
+# What may stand in a field, by the annotation's parts.
+_SHAPES: dict[str, tuple[type[Any], ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "dict": (dict,),
+    "tuple": (tuple,),
+    "None": (type(None),),
+}
+# What is shown of a build without asking first whether it is there.
+_KEYS = {
+    "image": ("tags", "digest", "content_bytes"),
+    "revision": ("commit", "dirty"),
+    "hit_rates": ("dependency", "application", "overall"),
+}
+
+
+@functools.cache
+def _shapes(
+    kind: Any,
+) -> tuple[tuple[str, type[Any] | None, bool, tuple[type[Any], ...]], ...]:
+    """List a dataclass's fields: name, the dataclass in it, whether a tuple, what it may be."""
+    found = []
     for one in fields(kind):
-        if one.name not in values:
+        parts = [part.partition("[")[0] for part in str(one.type).split(" | ")]
+        shape = tuple(name for part in parts for name in _SHAPES.get(part, ()))
+        inner = _PARTS.get((kind, one.name))
+        if inner and "tuple" not in parts:
+            shape += (inner,)
+        found.append((one.name, inner, "tuple" in parts, shape))
+    return tuple(found)
+
+
+def _read(kind: type[Any], values: dict[str, Any]) -> Any:
+    """Make a dataclass of a JSON object; lists become tuples, unknown keys are left out.
+
+    Raises TypeError for a value of another type than the field's, KeyError for what is missing.
+    """
+    found = {}
+    for name, inner, listed, shape in _shapes(kind):  # type: ignore[arg-type]  # mypy has metaclasses unhashable
+        if name not in values:
             continue
-        value = values[one.name]
-        part = _PARTS.get((kind, one.name))
-        if part and isinstance(value, dict):
-            value = _read(part, value)
-        elif isinstance(value, list) and str(one.type).startswith("tuple"):
-            value = tuple(_read(part, item) if part else item for item in value)
-        elif part and value is not None:
-            raise TypeError(f"{one.name} is neither a list nor an object")
-        found[one.name] = value
+        value = values[name]
+        if listed and isinstance(value, list):
+            value = tuple(_read(inner, item) if inner else item for item in value)
+        elif inner and not listed and isinstance(value, dict):
+            value = _read(inner, value)
+        if not isinstance(value, shape):
+            raise TypeError(f"{name} is of another type")
+        if kind is BuildRecord and any(key not in value for key in _KEYS.get(name, ())):
+            raise TypeError(f"{name} is not whole")
+        found[name] = value
     return kind(**found)
 
 
 def load_records(
-    root: Path, limit: int
+    root: Path, limit: int, *, set_aside: bool = False
 ) -> tuple[Sequence[BuildRecord], Sequence[UnreadableRecord]]:
-    """Read the newest ``limit`` records, newest first, and name those that cannot be read."""
+    """Read the newest ``limit`` records, newest first, and name those that cannot be read.
+
+    With ``set_aside``, for whoever shows them, damaged ones are moved to ``unreadable`` beside
+    the others, where they are not looked at again. One of a newer schema stays.
+    """
     records: list[BuildRecord] = []
     unreadable: list[UnreadableRecord] = []
     for path in sorted(builds_folder(root).glob("*.json"), reverse=True):
@@ -205,7 +260,23 @@ def load_records(
             records.append(read_record(path.read_text(encoding="utf-8")))
         except OSError as error:
             unreadable.append(UnreadableRecord(path, error.strerror or str(error)))
-        except ValueError as error:
-            reason = "it is truncated" if isinstance(error, json.JSONDecodeError) else str(error)
-            unreadable.append(UnreadableRecord(path, reason))
+        except NewerRecordError as error:
+            unreadable.append(UnreadableRecord(path, str(error)))
+        except (ValueError, RecursionError) as error:
+            whole = isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError)
+            reason = "it is truncated or no JSON" if whole else str(error)
+            unreadable.append(UnreadableRecord(path, reason, damaged=True))
+    if set_aside:
+        unreadable = [_set_aside(one) if one.damaged else one for one in unreadable]
     return records, unreadable
+
+
+def _set_aside(one: UnreadableRecord) -> UnreadableRecord:
+    """Move a damaged record out of the way; where that cannot be, it stays and is named again."""
+    target = one.path.parent / "unreadable" / one.path.name
+    try:
+        target.parent.mkdir(exist_ok=True)
+        one.path.replace(target)
+    except OSError:
+        return one
+    return UnreadableRecord(target, f"{one.reason}; it was moved here", damaged=True)

@@ -10,6 +10,7 @@ from dockyard.display.format import format_bytes, format_seconds, shorten, strip
 from dockyard.records import BuildRecord, LayerRecord
 from dockyard.steps import short_instruction
 from dockyard.trace import COUNTED_KINDS
+from dockyard.traffic_display import traffic_rows
 
 __all__ = ["format_rate", "job_summary", "layer_totals", "summary_lines"]
 
@@ -99,6 +100,7 @@ def summary_lines(record: BuildRecord, path: str | None) -> list[str]:
         lines.append(f"  build cache   {caches}")
     if record.context_bytes is not None:
         lines.append(f"  context sent  {format_bytes(record.context_bytes)}")
+    lines += [f"  {name:<14}{text}" for name, text in traffic_rows(record.traffic)]
     lines += [f"  warning       {strip_control(warning)}" for warning in record.warnings]
     lines += [f"  note          {note}" for note in record.notes]
     if path:
@@ -125,6 +127,7 @@ def job_summary(record: BuildRecord) -> str:
         rows.append(("build cache", caches))
     if record.context_bytes is not None:
         rows.append(("context sent", format_bytes(record.context_bytes)))
+    rows += traffic_rows(record.traffic)
     table = "\n".join(f"| {name} | {_cell(value)} |" for name, value in rows)
     said = [f"warning: {warning}" for warning in record.warnings] + list(record.notes)
     notes = "".join(f"\n> {' '.join(note.split())}\n" for note in said)

@@ -67,7 +67,6 @@ class BuildRun:
     imports: frozenset[str] = frozenset()
     imported: tuple[str, ...] = ()
     exports: bool = False
-    local_imports: int | None = 0
     requests: tuple[RegistryRequest, ...] | None = None
     reason: str = "the builder's history was not read"
 
@@ -95,15 +94,15 @@ class RegistryFacts:
 
 @dataclass(frozen=True)
 class LocalCacheFacts:
-    """A local cache's folder: size of each blob that it held; of what is read at each import.
+    """A local cache's folder: the blobs that it held, by digest; bytes read and added.
 
-    ``documents``: bytes of the manifests and configurations of all caches that are imported.
-    ``written``: bytes that the build added, None where that was not looked up.
+    See :class:`dockyard.caches.access.LocalCacheAccess`.
     """
 
-    blobs: Mapping[str, int] = field(default_factory=dict)
-    documents: int = 0
+    blobs: frozenset[str] = frozenset()
+    read: int | None = 0
     written: int | None = 0
+    reason: str = ""
 
 
 def add_up(
@@ -130,16 +129,13 @@ def add_up(
     sizes = _known_sizes(runs, registry)
     for number, run in enumerate(runs):
         if run.uses_registry and run.requests is None:
-            _without_requests(run, sums, local)
+            _without_requests(run, sums)
         elif run.uses_registry:
             _read(run, sums, bases, sizes, registry)
             _written(run, sums, registry)
         _pulled(run, sums, local, complete=succeeded or number > 0)
-        if run.local_imports is None:
-            sums["cache_read"].add(None, "not all local caches could be imported")
-        elif run.local_imports:
-            sums["cache_read"].add(local.documents)
-    sums["cache_written"].add(local.written, "the local cache's folder could not be read")
+    sums["cache_read"].add(local.read, local.reason)
+    sums["cache_written"].add(local.written, local.reason)
     for one in unmeasured_imports:
         sums["cache_read"].add(None, f"nothing tells what came from the cache “{one}”")
     for one in unmeasured_exports:
@@ -189,12 +185,11 @@ def _known_sizes(runs: Sequence[BuildRun], registry: RegistryFacts) -> dict[str,
     return sizes
 
 
-def _without_requests(run: BuildRun, sums: Mapping[str, Sum], local: LocalCacheFacts) -> None:
+def _without_requests(run: BuildRun, sums: Mapping[str, Sum]) -> None:
     """Note what cannot be known of a run whose requests are not known."""
+    sums["base_read"].add(None, run.reason)
     if run.imports:
-        # Layers of the base come from its own registry or the cache's, as it happens.
-        for name in ("base_read", "cache_read"):
-            sums[name].add(None, run.reason)
+        sums["cache_read"].add(None, run.reason)
     if run.pushes:
         for name in ("layers_pushed", "layers_skipped"):
             sums[name].add(None, run.reason)
@@ -205,23 +200,19 @@ def _without_requests(run: BuildRun, sums: Mapping[str, Sum], local: LocalCacheF
 def _pulled(
     run: BuildRun, sums: Mapping[str, Sum], local: LocalCacheFacts, *, complete: bool
 ) -> None:
-    """Add what progress tells: layers from a local cache, and of base images without requests."""
-    seen: set[tuple[str, str]] = set()
-    for step in run.trace.steps:
+    """Add the layers of base images that progress tells of, where no requests do.
+
+    What a step loads beside that, a copy or a merge, comes from the local cache if that has it.
+    """
+    seen = set()
+    for step in run.trace.steps if not run.uses_registry else ():
         for blob in step.blobs:
             from_local = step.kind != StepKind.IMAGE and blob.digest in local.blobs
-            name = "cache_read" if from_local else "base_read"
-            # With requests at hand those tell of registries; of local caches only progress does.
-            if (run.uses_registry and not from_local) or (name, blob.digest) in seen:
+            if from_local or blob.digest in seen:
                 continue
-            if run.requests and any(one.digest == blob.digest for one in _reads(run.requests)):
-                continue
-            seen.add((name, blob.digest))
-            whole = blob.done == blob.size > 0
-            if complete and blob.size:
-                sums[name].add(blob.size)
-            else:
-                sums[name].add(blob.done if whole else None, FAILED)
+            seen.add(blob.digest)
+            whole = blob.size > 0 and (complete or blob.done == blob.size)
+            sums["base_read"].add(blob.size if whole else None, FAILED)
 
 
 def _reads(requests: Iterable[RegistryRequest]) -> list[RegistryRequest]:

@@ -22,7 +22,7 @@ from dockyard.recording import parse_cache_option
 from dockyard.traffic import FAILED, BuildRun, LocalCacheFacts, RegistryFacts, add_up
 
 if TYPE_CHECKING:
-    from dockyard.caches.layout import Descriptor
+    from dockyard.caches.access import LocalCacheAccess
     from dockyard.preparation import Prepared
     from dockyard.record_parts import TrafficRecord
     from dockyard.registry_spans import RegistryRequest
@@ -66,7 +66,12 @@ class _Answers:
 class TrafficReader:
     """Follows one build's traffic; made before a cache can have been exported."""
 
-    def __init__(self, prepared: Prepared, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        environment: Mapping[str, str],
+        local: LocalCacheAccess | None = None,
+    ) -> None:
         self._prepared = prepared
         self._environment = environment
         self._runs: list[_Started] = []
@@ -74,9 +79,7 @@ class TrafficReader:
         self._thread: threading.Thread | None = None
         self._answers = _Answers()
         self._repeated = ""
-        self._local_before = self._local_blobs()
-        self._local_documents = self._documents() if self._local_before else 0
-        self._local_after = self._local_before
+        self._local = local
 
     def close(self) -> None:
         """Remove the temporary files, and wait for nothing any more."""
@@ -100,7 +103,7 @@ class TrafficReader:
     def built(self, prepared: Prepared, trace: BuildTrace, metadata: Mapping[str, Any]) -> None:
         """Start to read the history of the build itself, where there is something to learn."""
         self._prepared = prepared
-        self._local_after = self._local_blobs()
+        self._measure_local()
         definition = prepared.definition
         pushes = "push=true" in definition.output or definition.output.startswith("type=registry")
         digest = str(metadata.get("containerimage.digest") or "")
@@ -122,7 +125,12 @@ class TrafficReader:
         metadata: Mapping[str, Any],
     ) -> None:
         """Start to read the history of the run that exported caches."""
+        self._measure_local()
         self._begin(_describe(trace, sources, targets, pushes=False), metadata)
+
+    def _measure_local(self) -> None:
+        if self._local:
+            self._local.measure()
 
     def _begin(self, run: BuildRun, metadata: Mapping[str, Any]) -> None:
         started = _Started(run)
@@ -160,8 +168,6 @@ class TrafficReader:
         options = [
             parse_cache_option(one).get("type", "") for one in self._prepared.definition.cache_to
         ]
-        before = self._local_before
-        written = sum(size for name, size in self._local_after.items() if name not in before)
         return add_up(
             runs,
             succeeded=succeeded,
@@ -172,7 +178,7 @@ class TrafficReader:
                 sizes=answers.sizes,
                 reason=answers.reason or "the registry was not asked",
             ),
-            local=LocalCacheFacts(self._local_before, self._local_documents, written),
+            local=_local_facts(self._local),
             locked=self._prepared.project.locked,
             unmeasured_imports=_kinds(uses, "import", UNMEASURED),
             unmeasured_exports=[one for one in UNMEASURED if one in options],
@@ -270,32 +276,6 @@ class TrafficReader:
         document = json.loads(found.content) if found else None
         return document if isinstance(document, dict) else None
 
-    # -------------------- the local cache
-
-    def _local_blobs(self) -> dict[str, int]:
-        snapshot = self._prepared.caches.snapshot if self._prepared.caches else None
-        if snapshot is None:
-            return {}
-        try:
-            return {digest: status.st_size for digest, status in snapshot.layout.blobs()}
-        except OSError:
-            return {}
-
-    def _documents(self) -> int:
-        """Add up what an import reads first: manifest and configuration of each cache."""
-        snapshot = self._prepared.caches.snapshot if self._prepared.caches else None
-        # Several tags may be one cache, which is imported once.
-        imports = {one.digest: one for one in snapshot.imports.values()} if snapshot else {}
-        return sum(one.size + self._configuration(one) for one in imports.values())
-
-    def _configuration(self, descriptor: Descriptor) -> int:
-        snapshot = self._prepared.caches.snapshot if self._prepared.caches else None
-        try:
-            document = json.loads(snapshot.layout.read(descriptor)) if snapshot else {}
-            return int(document["config"]["size"])
-        except (DockyardError, OSError, KeyError, TypeError, ValueError):
-            return 0
-
 
 def repository_of(reference: str) -> str:
     """Return ``host/path`` of an image's reference, without tag and digest."""
@@ -311,19 +291,19 @@ def _describe(
     read = [parse_cache_option(one) for one in sources]
     registry = [one["ref"] for one in read if one.get("type") == "registry" and "ref" in one]
     done = {normalise(one.reference) for one in trace.caches if _imported(one) and one.reference}
-    local = sum(one.get("type") == "local" for one in read)
-    locally = len(_kinds((one for one in trace.caches if _imported(one)), "import", ("local",)))
-    imported_local: int | None = 0 if not locally else 1
-    if locally and locally != local:
-        imported_local = None
     return BuildRun(
         trace,
         pushes=pushes,
         imports=frozenset(map(repository_of, registry)),
         imported=tuple(one for one in registry if normalise(one) in done),
         exports=any(parse_cache_option(one).get("type") == "registry" for one in targets),
-        local_imports=imported_local,
     )
+
+
+def _local_facts(access: LocalCacheAccess | None) -> LocalCacheFacts:
+    if access is None:
+        return LocalCacheFacts()
+    return LocalCacheFacts(access.digests, access.read, access.written, access.reason)
 
 
 def _imported(transfer: CacheTransfer) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,13 @@ from dockyard.information import (
     needed_paths,
 )
 from dockyard.presentation import context_lines, information_lines, settings_lines
-from dockyard.records import BuildRecord, LayerRecord, UnreadableRecord, write_record
+from dockyard.records import (
+    BuildRecord,
+    LayerRecord,
+    TrafficRecord,
+    UnreadableRecord,
+    write_record,
+)
 from dockyard.settings import load_settings
 from dockyard.settings_fields import FIELDS
 from support.projects import folder_of
@@ -63,6 +70,8 @@ def test_info_of_a_build() -> None:
         "app": "75%",
         "all": "90%",
         "sent": "41.2 kB",
+        "down": "–",
+        "up": "–",
         "image": "169 MB",
     }
     assert lines[start + 2] == "* with changes that are not committed"
@@ -90,9 +99,34 @@ def test_info_of_a_failed_build() -> None:
     )
     lines = information_lines(found(failed, make_record()), None)
     row = next(line for line in lines if " failed " in line)
-    assert cells(row)[2:] == ["–", "1.25 s", "–", "–", "–", "–", "–"]
+    assert cells(row)[2:] == ["–", "1.25 s", *["–"] * 7]
     assert "the newest failed: uv: no such package" in lines
     assert "layers of service:1.2.0, unpacked" in lines
+
+
+def test_info_adds_up_what_moved_as_far_as_it_is_known() -> None:
+    known = TrafficRecord(
+        base_read=1_000_000,
+        cache_read=200_000,
+        packages_downloaded=34_000,
+        layers_pushed=5_000,
+        cache_written=600,
+    )
+    partly = replace(known, cache_read=None, unknown={"cache_read": "nobody tells"})
+    lines = information_lines(found(make_record(traffic=known), make_record(traffic=partly)), None)
+    table = [cells(line) for line in lines if line.startswith(("start", "2026-"))]
+    down, up = (table[0].index(name) for name in ("down", "up"))
+    assert [(row[down], row[up]) for row in table[1:]] == [("1.2 MB", "5.6 kB"), ("–", "5.6 kB")]
+
+
+def test_a_narrow_terminal_keeps_what_moved() -> None:
+    traffic = TrafficRecord(base_read=999_000_000, cache_read=0, packages_downloaded=0)
+    lines = information_lines(found(make_record(outcome="interrupted", traffic=traffic)), 80)
+    table = [line for line in lines if line.startswith(("start", "2026-"))]
+    assert max(map(len, table)) <= 80
+    assert {"down", "up", "image", "all", "app"} < set(cells(table[0]))
+    assert "sent" not in cells(table[0])
+    assert "999 MB" in cells(table[1])
 
 
 def test_info_aligns_its_columns() -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from invoke.context import Context
+from invoke.exceptions import Exit
 
 from dockyard.build import BuildResult, present
 from dockyard.errors import RecordError
 from dockyard.explain import explain
 from dockyard.explain_choice import choose_before, choose_build, explain_build, why_line
 from dockyard.explain_display import explanation_lines, one_line, render_explanation
+from dockyard.explain_task import explain as task
 from dockyard.records import BuildRecord, UnreadableRecord, write_record
 from support.explained import ALL, Made
 from support.records import make_record
@@ -113,8 +117,8 @@ def test_text_leads_with_the_cause_and_folds_what_followed() -> None:
         "",
         "1. redis 5.3.0 → 5.3.1 (layer 2), 231 kB",
         "   3 steps, 4.60 s, 18.0 MB of layers",
-        "   → dependencies-2: RUN install-layer dependencies-2 && finish-layer dependencies-2 bytec…, "
-        "4.00 s",
+        "   → dependencies-2: RUN install-layer dependencies-2 && finish-layer "
+        "dependencies-2 bytec…, 4.00 s",
         "   → plan: RUN <<SCRIPT, 0.20 s",
         "   … and 1 step after them",
         "",
@@ -180,6 +184,45 @@ def test_json_is_the_whole_explanation() -> None:
         "outcome": "succeeded",
         "why": "because",
     }
+
+
+def run_task(root: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> int:
+    """Run the task in a repository: its exit status."""
+    (root / "pyproject.toml").write_text('[project]\nname = "service"\nversion = "1"\n')
+    monkeypatch.chdir(root)
+    try:
+        task(Context(), **options)
+    except Exit as stopped:
+        return stopped.code
+    return 0
+
+
+def test_task_without_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_task(tmp_path, monkeypatch) == 12
+    assert capsys.readouterr() == (
+        "",
+        "error: no build is recorded yet\n  → `invoke build` makes the first; then ask again\n",
+    )
+
+
+def test_task_shows_what_is_readable_and_names_what_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_record(tmp_path, ONE.record(*ALL, id="20260101T000000.000Z-1"), keep=10)
+    path = write_record(tmp_path, BUMPED.record(*PACKAGE, id="20260102T000000.000Z-2"), keep=10)
+    cut = path.with_name("20260103T000000.000Z-3.json")
+    cut.write_text(path.read_text()[:2000])
+
+    assert run_task(tmp_path, monkeypatch, json=True) == 0
+    out, err = capsys.readouterr()
+    assert [cause["kind"] for cause in json.loads(out)["causes"]] == ["packages"]
+    assert err.startswith(f"not looked at: {cut}: it is truncated")
+    assert run_task(tmp_path, monkeypatch, build="1") == 0
+    assert "the first build of service that is recorded here" in capsys.readouterr().out
+    assert run_task(tmp_path, monkeypatch, build="20260103") == 12
+    assert "the record cannot be read: it is truncated" in capsys.readouterr().err
 
 
 BIG = BUMPED.with_packages(scipy=("1.15.2", 1, 35_100_000))

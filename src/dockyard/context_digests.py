@@ -61,16 +61,17 @@ def digest_files(
     *,
     most: int = MOST_FILES,
     digest: Callable[[Path, int], str] = digest_of,
+    now: int | None = None,
 ) -> tuple[tuple[FileRecord, ...], int]:
     """Digest the ``most`` largest files of a context; and count those that are left out.
 
     ``sizes``: path below ``folder``, with ``/``, and bytes. A file that cannot be read, or is gone
-    meanwhile, counts as left out. The result is sorted by path.
+    meanwhile, counts as left out. The result is sorted by path. ``now`` is in nanoseconds.
     """
     kept = sorted(sizes, key=lambda one: (-one[1], one[0]))[:most]
     place = remembered_path(root)
     known = _remembered(place)
-    now = time.time_ns()
+    now = time.time_ns() if now is None else now
     fresh: dict[str, list[object]] = {}
     found: list[FileRecord] = []
     for name, size in kept:

@@ -227,7 +227,7 @@ def _read(kind: type[Any], values: dict[str, Any]) -> Any:
     Raises TypeError for a value of another type than the field's, KeyError for what is missing.
     """
     found = {}
-    for name, inner, listed, shape in _shapes(kind):  # type: ignore[arg-type]  # mypy has metaclasses unhashable
+    for name, inner, listed, shape in _shapes(kind):  # type: ignore[arg-type]
         if name not in values:
             continue
         value = values[name]

@@ -15,6 +15,12 @@ from dockyard.records import (
     SCHEMA,
     BuildRecord,
     CacheRecord,
+    FileRecord,
+    IndexRecord,
+    InputsRecord,
+    InstructionRecord,
+    PackageRecord,
+    TrafficRecord,
     load_records,
     new_record_id,
     read_record,
@@ -94,6 +100,81 @@ def test_an_unreadable_record_is_named_and_kept(tmp_path: Path, text: str, reaso
     assert [one.path for one in unreadable] == [bad]
     assert reason in unreadable[0].reason
     assert bad.read_text() == text
+
+
+def test_damaged_records_are_set_aside_where_they_are_shown(tmp_path: Path) -> None:
+    good = write_record(tmp_path, make_record(id="20260101T000000Z-1"), keep=10)
+    texts = {"cut": good.read_text()[:300], "newer": '{"schema": 9}', "bytes": "\udcff"}
+    for name, text in texts.items():
+        good.with_name(f"20260102T000000Z-{name}.json").write_bytes(
+            text.encode(errors="surrogateescape")
+        )
+    records, unreadable = load_records(tmp_path, 5, set_aside=True)
+    assert [one.id for one in records] == ["20260101T000000Z-1"]
+    aside = good.parent / "unreadable"
+    assert {one.path.parent for one in unreadable if one.damaged} == {aside}
+    assert (aside / "20260102T000000Z-cut.json").read_text() == texts["cut"]
+    again = load_records(tmp_path, 5, set_aside=True)
+    assert again[0] == records
+    assert [one.path.name for one in again[1]] == ["20260102T000000Z-newer.json"]
+
+
+def test_a_damaged_record_that_cannot_be_moved_is_named_where_it_is(tmp_path: Path) -> None:
+    good = write_record(tmp_path, make_record(), keep=10)
+    bad = good.with_name("20260102T000000Z-1.json")
+    bad.write_text("{")
+    (good.parent / "unreadable").write_text("a file")
+    _, (found,) = load_records(tmp_path, 5, set_aside=True)
+    assert found.path == bad
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seconds": "1"},
+        {"image": []},
+        {"image": {"tags": ["a"]}},
+        {"revision": None},
+        {"steps": [1]},
+        {"steps": {}},
+        {"layers": [{"holds": "x", "size": None}]},
+        {"traffic": []},
+        {"traffic": {"base_read": "1"}},
+        {"inputs": {"files": [{"path": "a"}]}},
+        {"error": 1},
+    ],
+    ids=str,
+)
+def test_a_field_of_another_shape_is_refused(change: dict[str, object]) -> None:
+    values = {**json.loads(make_record().as_json()), **change}
+    with pytest.raises(ValueError, match="lacks or misshapes"):
+        read_record(json.dumps(values))
+
+
+def test_a_record_of_the_first_schema_is_read() -> None:
+    values = {**json.loads(make_record().as_json()), "schema": 1}
+    for name in ("traffic", "inputs", "indexes"):
+        del values[name]
+    for step in values["steps"]:
+        del step["platform"], step["inputs"]
+    found = read_record(json.dumps(values))
+    assert (found.schema, found.traffic, found.inputs, found.indexes) == (1, None, None, ())
+    assert found.steps == make_record().steps
+
+
+def test_traffic_inputs_and_indexes_come_back_as_they_were() -> None:
+    record = make_record(
+        traffic=TrafficRecord(1, None, 3, downloaded=("a",), unknown={"base_read": "why"}),
+        inputs=InputsRecord(
+            packages=(PackageRecord("a", "1", "x", 1),),
+            files=(FileRecord("b", 2, "y"),),
+            dockerfile=(InstructionRecord(None, 1, "FROM x", "z"),),
+            arguments={"A": "1"},
+            platforms=("linux/amd64",),
+        ),
+        indexes=(IndexRecord("dependencies-1", "mirror", "https://a", ("a",), reason="slow"),),
+    )
+    assert read_record(record.as_json()) == record
 
 
 def test_unknown_keys_are_ignored() -> None:

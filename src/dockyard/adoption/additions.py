@@ -1,10 +1,19 @@
-"""The lines that an existing tasks.py or noxfile.py lacks. Pure; the code is parsed, never run."""
+"""What a pyproject.toml, tasks.py or noxfile.py lacks. Pure; code is parsed, and never run."""
 
 from __future__ import annotations
 
 import ast
+import tomllib
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["TASKS", "CannotAddError", "noxfile_with_check", "tasks_with_namespace"]
+__all__ = [
+    "TASKS",
+    "CannotAddError",
+    "noxfile_with_check",
+    "tasks_with_namespace",
+    "with_table",
+]
 
 TASKS = '''"""The image's tasks: `invoke --list` names them, `invoke build` builds it.
 
@@ -55,6 +64,24 @@ ns.add_collection(_dockyard, name="dockyard")
 
 class CannotAddError(ValueError):
     """The file cannot be parsed, so nobody knows where lines would go; the text says why."""
+
+
+def with_table(text: str, values: Mapping[str, Any]) -> str:
+    """Add ``[tool.dockyard]`` with these values at the end of a pyproject.toml that has none.
+
+    Nothing that is there is laid out anew. Raises ValueError where it would not be valid.
+    """
+    import tomlkit
+
+    table = tomlkit.dumps({"tool": {"dockyard": values}}) if values else "[tool.dockyard]\n"
+    table = table.replace("[tool]\n", "").lstrip("\n")
+    ending = "\r\n" if "\r\n" in text else "\n"
+    after = text.rstrip() + ending * 2 + table.replace("\n", ending)
+    before = tomllib.loads(text)
+    wanted = {**before, "tool": {**before.get("tool", {}), "dockyard": {**values}}}
+    if tomllib.loads(after) != wanted:
+        raise ValueError("it would change what else is there")
+    return after
 
 
 def _parse(text: str) -> ast.Module:

@@ -13,6 +13,7 @@ from dockyard.adoption.additions import (
     CannotAddError,
     noxfile_with_check,
     tasks_with_namespace,
+    with_table,
 )
 from dockyard.adoption.commands import propose_start
 from dockyard.adoption.debian import debian_packages
@@ -236,30 +237,18 @@ def _dockerfile_path(settings: Settings) -> str:
 
 
 def _pyproject(root: Path, proposals: Sequence[SettingProposal]) -> FileChange:
-    from dockyard.optimize import SetSetting, setting_written
-
     path = root / "pyproject.toml"
     before = read_text(path) or ""
+    values = {one.key: one.value for one in proposals}
     try:
-        after = setting_written(
-            before.replace("\r\n", "\n"),
-            [
-                SetSetting(one.key, tuple(one.value) if isinstance(one.value, list) else one.value)
-                for one in proposals
-            ],
-        )
+        after = with_table(before, values)
     except ValueError as error:
         raise ProjectError(
-            f"[tool.dockyard] cannot be added: {error}",
+            f"[tool.dockyard] cannot be added at its end: {error}",
             where=str(path),
-            hint="add an empty [tool.dockyard] at its end, and start again",
+            hint="write tables as [tool.name], not as keys of a table in braces",
         ) from error
-    if "[tool.dockyard]" not in after:
-        after = after.rstrip("\n") + "\n\n[tool.dockyard]\n"
-    if "\r\n" in before:
-        after = after.replace("\n", "\r\n")
-    reason = "[tool.dockyard] says what the image is"
-    return FileChange(path, Action.EDIT, reason, before, after)
+    return FileChange(path, Action.EDIT, "[tool.dockyard] says what the image is", before, after)
 
 
 def _python_files(root: Path) -> tuple[list[FileChange], list[str]]:

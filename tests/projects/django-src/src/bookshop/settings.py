@@ -1,0 +1,2 @@
+SECRET_KEY = "only for the test"
+ROOT_URLCONF = "bookshop.urls"

@@ -1,0 +1,5 @@
+def home() -> dict[str, str]:
+    return {"shape": "django-src"}
+
+
+urlpatterns = {"/": home}

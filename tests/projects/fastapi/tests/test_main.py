@@ -1,0 +1,5 @@
+from fastapi_service.main import root
+
+
+def test_root() -> None:
+    assert root() == {"shape": "fastapi"}

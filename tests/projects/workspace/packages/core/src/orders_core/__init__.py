@@ -1,0 +1,6 @@
+import idna
+
+
+def shape() -> str:
+    assert idna.__version__
+    return "workspace"

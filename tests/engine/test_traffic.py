@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,25 @@ def pushing(counted: Callable[..., Counted], registry: Registry) -> Counted:
     return counted(DOCKYARD_DRIVER="docker-container", DOCKYARD_REGISTRY=f"{registry.host}/acme")
 
 
-def test_pushes_from_builders_that_start_empty(pushing: Counted) -> None:
+def check_without_history(pushing: Counted, builder: str, folder: Path) -> None:
+    """Push once more with a buildx that has no history: what that would tell is unknown."""
+    program = folder / "without-history/docker"
+    program.parent.mkdir()
+    program.write_text(
+        '#!/bin/sh\n[ "$2" = history ] && echo "ERROR: unknown command" >&2 && exit 1\n'
+        f'exec {shutil.which("docker")} "$@"\n'
+    )
+    program.chmod(0o755)
+    path = f"{program.parent}:{os.environ['PATH']}"
+    traffic = pushing.build("--push", DOCKYARD_BUILDER=builder, PATH=path)["traffic"]
+    asked = {"base_read", "cache_read", "layers_pushed", "layers_skipped", "cache_written"}
+    assert {field for field in asked if traffic[field] is None} == asked
+    for field in asked:
+        assert "unknown command" in traffic["unknown"][field]
+    pushing.check_packages(traffic, set())
+
+
+def test_pushes_from_builders_that_start_empty(pushing: Counted, tmp_path: Path) -> None:
     """First to an empty registry, then a code change, then one package's other version."""
     large, small = (pushing.packages[role] for role in ("large", "small"))
     with throwaway_builder() as builder:
@@ -152,6 +171,7 @@ def test_pushes_from_builders_that_start_empty(pushing: Counted) -> None:
         pushing.check_packages(traffic, {f"{large}==1.0", f"{small}==1.0"})
         assert traffic["layers_skipped"] == traffic["cache_read"] == 0
         assert traffic["base_read"] > 0 < traffic["layers_pushed"]
+        check_without_history(pushing, builder, tmp_path)
     pushing.edit()
     with throwaway_builder() as builder:
         record = pushing.build("--push", DOCKYARD_BUILDER=builder)

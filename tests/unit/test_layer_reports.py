@@ -7,7 +7,13 @@ from collections.abc import Mapping
 
 import pytest
 
-from dockyard.layer_reports import FileConflict, IndexAttempt, layer_notes, parse_report
+from dockyard.layer_reports import (
+    BuiltFromSource,
+    FileConflict,
+    IndexAttempt,
+    layer_notes,
+    parse_report,
+)
 
 ATTEMPT = {
     "layer": "dependencies-1",
@@ -23,6 +29,18 @@ CONFLICT = {"layer": "dependencies-1", "conflict": "a/b.py", "packages": ["one",
 
 def line(values: Mapping[str, object]) -> str:
     return "dockyard: " + json.dumps(values)
+
+
+def test_what_uv_took_from_where_is_read_back() -> None:
+    (found,) = parse_report(line({**ATTEMPT, "downloaded": ["one"], "cached": []}))
+    assert isinstance(found, IndexAttempt)
+    assert (found.downloaded, found.cached) == (("one",), ())
+    (older,) = parse_report(line(ATTEMPT))
+    assert isinstance(older, IndexAttempt)
+    assert (older.downloaded, older.cached) == (None, None)
+    built = line({"layer": "project", "downloaded to build": ["hatchling==1.0"]})
+    assert parse_report(built) == (BuiltFromSource("project", ("hatchling==1.0",)),)
+    assert layer_notes([built]) == ()
 
 
 def test_an_attempt_is_read_back() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from dockyard.layer_reports import BuiltFromSource, IndexAttempt, parse_report
+
 TEMPLATES = Path(__file__).parents[2] / "src/dockyard/templates"
 PYPI = "https://pypi.org/simple"
 COMPANY = "https://packages.example/simple"
@@ -83,6 +85,86 @@ def test_mirrors_come_before_the_index_that_they_mirror(
     environment: dict[str, str], index: str, pinned: bool, expected: list[tuple[str, str]]
 ) -> None:
     assert install.candidates(environment, index, pinned) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("Typing_Extensions==4.1 --hash=sha256:00", "typing-extensions==4.1"),
+        ("a[extra]==1.0 ; python_version > '3'", "a==1.0"),
+        ("a==1.0; python_version > '3'", "a==1.0"),
+        ("a @ git+https://git.example/a@0123", "a"),
+        ("torch==2.0+cpu", "torch==2.0+cpu"),
+    ],
+)
+def test_requirements_are_called_as_uv_calls_them(line: str, expected: str) -> None:
+    assert install.distribution(line) == expected
+
+
+SAID = """\
+Resolved 3 packages in 5ms
+DEBUG Identified uncached distribution: one==1.0
+DEBUG Registry requirement already cached: two-x==2.0
+DEBUG Identified uncached distribution: hatchling==1.0
+DEBUG Identified uncached distribution: four @ git+https://git.example/four@0123
+DEBUG something else
+ + one==1.0
+"""
+
+
+class Uv:
+    """Stands in for uv: says what the real one does, and what it is asked next, another thing."""
+
+    def __init__(self, *said: str, status: int = 0) -> None:
+        self.said, self.returncode = list(said), status
+        self.environments: list[dict[str, str]] = []
+
+    def __call__(self, command: list[str], *, env: dict[str, str], **_: object) -> Uv:
+        self.environments.append(env)
+        self.stderr = self.said.pop(0).splitlines(keepends=True)
+        return self
+
+    def __enter__(self) -> Uv:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_what_uv_tells_of_its_cache_is_reported_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uv = Uv(SAID, SAID.replace("Identified uncached distribution", "Requirement already cached"))
+    monkeypatch.setattr(install.subprocess, "Popen", uv)
+    monkeypatch.delenv("RUST_LOG", raising=False)
+    installer = install.Installer("dependencies-1")
+    lines = ["one==1.0 --hash=sha256:00", "two_x==2.0", "four @ git+https://git.example/four@0123"]
+    for _ in range(2):  # what uv says of a second attempt is of what the first has fetched
+        installer.install(lines, PYPI, hashed=False)
+    installer.note("default", PYPI, lines, [], 0, "")
+    installer.note_builds()
+    shown, errors = capsys.readouterr()
+    assert uv.environments[0]["RUST_LOG"] == "uv_installer::plan=debug"
+    assert "Identified" not in errors
+    assert errors.startswith("Resolved 3 packages in 5ms\nDEBUG something else\n + one==1.0\n")
+    attempt, built = (found for line in shown.splitlines() for found in parse_report(line))
+    assert isinstance(attempt, IndexAttempt)
+    assert attempt.served == ("one", "two-x", "four")
+    assert (attempt.downloaded, attempt.cached) == (("one", "four"), ("two-x",))
+    assert built == BuiltFromSource("dependencies-1", ("hatchling==1.0",))
+
+
+def test_of_what_an_index_did_not_give_nothing_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(install.subprocess, "Popen", Uv("", status=1))
+    monkeypatch.setenv("RUST_LOG", "off")
+    installer = install.Installer("dependencies-1")
+    installer.install(["one==1.0"], PYPI)
+    installer.note("mirror", PYPI, ["one==1.0", "two==1.0"], ["one==1.0"], 0, "")
+    (found,) = parse_report(capsys.readouterr().out)
+    assert isinstance(found, IndexAttempt)
+    assert (found.served, found.downloaded, found.cached) == (("two",), (), ())
 
 
 def test_credentials_are_not_in_what_is_told() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockyard.records import CacheRecord, LayerRecord, StepRecord
+from dockyard.records import CacheRecord, LayerRecord, StepRecord, TrafficRecord
 from dockyard.summary import format_rate, job_summary, layer_totals, summary_lines
 from support.records import make_record
 
@@ -42,6 +42,15 @@ def test_the_summary_of_a_success() -> None:
         "  context sent  41.2 kB",
         "  record        .dockyard/builds/x.json",
     ]
+
+
+def test_the_summary_says_what_moved() -> None:
+    record = make_record(traffic=TrafficRecord(1, 44_000_000, 0, 1_000, 0, 0, 0, 0))
+    lines = summary_lines(record, None)
+    assert lines[-2:] == ["  down          base 44.0 MB", "  up            layers 1.0 kB"]
+    text = job_summary(record)
+    assert "| down | base 44.0 MB |" in text
+    assert "| up | layers 1.0 kB |" in text
 
 
 def test_the_summary_of_a_failure_claims_no_image() -> None:

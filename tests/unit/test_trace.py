@@ -10,7 +10,15 @@ import pytest
 
 from dockyard.dockerfile import is_dependency_stage
 from dockyard.steps import StepKind
-from dockyard.trace import BuildTrace, CacheTransfer, HitRates, Step, busy_seconds, hit_rates
+from dockyard.trace import (
+    BlobTransfer,
+    BuildTrace,
+    CacheTransfer,
+    HitRates,
+    Step,
+    busy_seconds,
+    hit_rates,
+)
 from dockyard.trace_reader import KEPT_CHARACTERS, TraceReader, parse_timestamp
 from support.transcripts import (
     EPOCH,
@@ -440,6 +448,28 @@ def test_only_the_last_lines_of_a_log_are_kept() -> None:
     (step,) = trace_of(vertex("a", 0, 1), log("a", text)).steps
     assert len(step.log) == 200
     assert step.log[-1] == "999"
+
+
+def test_reports_of_a_layer_are_kept_whole_and_however_early() -> None:
+    report = 'dockyard: {"layer": "x", "served": ["' + "y" * 3 * KEPT_CHARACTERS + '"]}'
+    pieces = [log("a", report[at : at + 3000]) for at in range(0, len(report), 3000)]
+    noise = "".join(f"{number}\n" for number in range(1000))
+    (step,) = trace_of(vertex("a", 0, 1), *pieces, log("a", "\n" + noise)).steps
+    assert step.log[0] == report
+    assert step.log[1:] == tuple(str(number) for number in range(800, 1000))
+
+
+def test_blobs_are_told_from_what_else_travels() -> None:
+    digest = "sha256:" + "ab" * 32
+    (step,) = trace_of(
+        vertex("a", 0, 1),
+        status("a", digest, 5, 10),
+        status("a", digest, 10, 10),
+        status("a", f"extracting {digest}", 10, 10),
+        status("a", "transferring context:", 7),
+    ).steps
+    assert step.blobs == (BlobTransfer(digest, 10, 10),)
+    assert step.bytes_done == 17
 
 
 def test_a_line_without_end_is_bounded() -> None:

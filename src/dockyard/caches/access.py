@@ -34,8 +34,9 @@ class LocalCacheAccess:
         self.written: int | None = 0
         self.reason = ""
         try:
-            for digest, status in layout.blobs():
-                self._before[digest] = status.st_size
+            found = dict(layout.blobs())
+            self._before = {digest: status.st_size for digest, status in found.items()}
+            for digest, status in found.items():
                 os.utime(layout.blob_path(digest), ns=(_UNREAD, status.st_mtime_ns))
             if not _keeps_access_times(layout.root):
                 self._fail("the cache's file system keeps no access times")

@@ -134,16 +134,16 @@ def test_every_chart_is_drawn_and_nothing_sticks_out(
 
 def test_the_theme_follows_the_system_and_the_button(page: Page) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
-    page.prefer("light")
-    light = page.evaluate(background)
-    page.prefer("dark")
-    dark = page.evaluate(background)
+    seen = {}
+    for scheme in ("light", "dark"):
+        page.prefer(scheme)
+        seen[scheme] = [page.evaluate(background)]
+        for _ in ("light", "dark", "auto"):
+            page.evaluate("document.getElementById('theme').click()")
+            seen[scheme].append(page.evaluate(background))
+    light, dark = seen["light"][0], seen["dark"][0]
     assert light != dark
-    seen = []
-    for _ in range(3):
-        page.evaluate("document.getElementById('theme').click()")
-        seen.append(page.evaluate(background))
-    assert seen == [light, dark, dark]  # light, dark, and the system's again
+    assert seen == {"light": [light, light, dark, light], "dark": [dark, light, dark, dark]}
 
 
 def test_a_bar_tells_its_instruction_and_bytes(page: Page) -> None:

@@ -140,7 +140,7 @@ def test_cached_steps_of_a_stage_are_one_mark() -> None:
     (stage,) = make_timeline(steps).stages
     (mark,) = [bar for bar in stage.bars if bar.state == "cached"]
     assert (mark.instructions, mark.start) == (("RUN b", "RUN a"), 0.4)
-    assert len({bar.lane for bar in stage.bars}) == 2
+    assert [(bar.state, bar.lane) for bar in stage.bars] == [("ran", 1), ("cached", 0)]
 
 
 @pytest.mark.parametrize(
@@ -189,6 +189,19 @@ def test_stages_that_begin_together_are_in_natural_order() -> None:
 def test_platforms_have_stages_of_their_own() -> None:
     steps = [make_step("a", 0.0, 1.0, platform=f"linux/{name}") for name in ("amd64", "arm64")]
     assert [one.name for one in make_timeline(steps).stages] == ["a linux/amd64", "a linux/arm64"]
+
+
+def test_times_that_are_none() -> None:
+    steps = [
+        replace(make_step("a", 0.0, 1.0), started="yesterday"),
+        replace(make_step("b", 1.0, 1.0), started="2026-01-01T00:00:01"),
+        make_step("c", 2.0, 1.0),
+    ]
+    timeline = make_timeline(steps)
+    assert [(stage.name, stage.bars[0].start) for stage in timeline.stages] == [
+        ("b", 0.0),
+        ("c", 1.0),
+    ]
 
 
 def test_no_step_started() -> None:
@@ -558,12 +571,14 @@ def test_records_that_cannot_be_read_are_named_beside_the_others(tmp_path: Path)
     data = gather_report(make_settings(tmp_path), 5)
     assert [one.reason for one in data.unreadable] == [
         "its schema 99 is newer than this Dockyard's 2",
-        "it is truncated",
+        "it is truncated or no JSON; it was moved here",
     ]
     assert len(data.trends) == 2
     text = " ".join(Page(render_report(data)).text.split())
     assert "2 records are not shown" in text
-    assert "20260102T000000.000Z-1.json : it is truncated" in text
+    assert "unreadable/20260102T000000.000Z-1.json : it is truncated" in text
+    again = gather_report(make_settings(tmp_path), 5).unreadable
+    assert [Path(one.path).stem for one in again] == ["20260103T000000.000Z-1"]
 
 
 def test_only_records_that_cannot_be_read(tmp_path: Path) -> None:
@@ -578,7 +593,7 @@ def test_only_records_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_the_last_builds_are_shown_and_the_others_left_alone(tmp_path: Path) -> None:
     ids = write_builds(tmp_path, 6)
-    (tmp_path / ".dockyard/builds/20250101T000000.000Z-1.json").write_text("{")
+    (tmp_path / ".dockyard/builds/20250101T000000.000Z-1.json").write_text('{"schema": 99}')
     data = gather_report(make_settings(tmp_path), 2)
     assert [one.id for one in data.trends] == [ids[1], ids[0]]
     assert data.unreadable == ()

@@ -61,7 +61,8 @@ def charts(data: ReportData) -> dict[str, go.Figure]:
     if data.bench:
         for number, environment in enumerate(data.bench.environments):
             for table in environment.tables:
-                if table.metric == "seconds":
+                timed = any(cell.low for row in table.rows for cell in row.cells)
+                if table.metric == "seconds" and timed:
                     found[f"bench-{number}"] = _bench(table, data.bench.dockerfiles)
     return found
 

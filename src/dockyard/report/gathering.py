@@ -36,12 +36,12 @@ def gather_report(settings: Settings, last: int, bench: Path | None = None) -> R
     RecordError where no record can be read, or the result that was asked for cannot.
     """
     last = max(last, 1)
-    records, unreadable = load_records(settings.root, last + EARLIER)
+    records, unreadable = load_records(settings.root, last + EARLIER, set_aside=True)
     if not records:
         raise _nothing_to_show(settings.root, unreadable)
     shown, earlier = records[:last], records[last:]
     if earlier:
-        unreadable = [one for one in unreadable if one.path.stem > shown[-1].id]
+        unreadable = [one for one in unreadable if one.damaged or one.path.stem > shown[-1].id]
     view, broken = _bench(settings.root, bench)
     data = make_report_data(
         shown, [*unreadable, *broken], explanation=_explanation(records), bench=view

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from dockyard.records import StepRecord
 from dockyard.steps import StepKind
@@ -75,15 +75,15 @@ class Timeline:
 
 def make_timeline(steps: Sequence[StepRecord]) -> Timeline:
     """Lay the steps out; what BuildKit found out that it does not need is left out."""
-    times = {id(step): datetime.fromisoformat(step.started) for step in steps if step.started}
+    times = {id(step): time for step in steps if (time := _moment(step.started))}
     if not times:
         return Timeline(0.0, ())
     zero = min(times.values())
     starts = {key: (time - zero).total_seconds() for key, time in times.items()}
-    span = max(starts[id(step)] + step.seconds for step in steps if step.started)
+    span = max(starts[id(step)] + step.seconds for step in steps if id(step) in starts)
     gathered: dict[str, list[StepRecord]] = {}
     for step in sorted(steps, key=lambda one: starts.get(id(one), 0.0)):
-        if not (step.started or step.cached):
+        if not (id(step) in starts or step.cached):
             continue
         if step.kind in _ITS_OWN and (step.cached or step.seconds < span * _NOTICEABLE):
             continue
@@ -98,6 +98,15 @@ def make_timeline(steps: Sequence[StepRecord]) -> Timeline:
 def _natural(name: str) -> list[tuple[int, str]]:
     """Make a key that sorts ``dependencies-9`` before ``dependencies-10``."""
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Read a time; None where there is none, and for what a damaged record has in its place."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _stage_name(step: StepRecord) -> str:

@@ -39,7 +39,7 @@ def doctor(
     """Find what is wrong with engine, caches, network, project; exit status 16 if something is."""
     from invoke.exceptions import Exit
 
-    from dockyard.doctor.display import finding_lines, repair_lines, styled, summary_line
+    from dockyard.doctor.display import finding_lines, in_colour, repair_lines, summary_line
     from dockyard.doctor.examination import examine, load_subject
     from dockyard.doctor.repairs import repair
     from dockyard.errors import EXIT_PROBLEMS
@@ -66,13 +66,6 @@ def doctor(
     else:
         lines = [*repair_lines(done, dry_run=dry_run), ""] if done is not None else []
         lines += [*finding_lines(found.findings), "", summary_line(found)]
-        if sys.stdout.isatty():
-            from rich.console import Console
-
-            console = Console(file=sys.stdout, highlight=False)
-            for line in lines:
-                console.print(styled(line), soft_wrap=True)
-        else:
-            emit("\n".join(lines))
+        emit(in_colour(lines, sys.stdout))
     if found.problems:
         raise Exit(code=EXIT_PROBLEMS)

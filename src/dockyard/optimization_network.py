@@ -59,7 +59,8 @@ def base_proposals(
 
 
 def _ask_digest(reference: str) -> Running:
-    template = "{{.Manifest.Digest}}"
+    # Without “print”, buildx answers with more than the digest.
+    template = "{{print .Manifest.Digest}}"
     arguments = ["docker", "buildx", "imagetools", "inspect", "--format", template, reference]
     return process.start(arguments)
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from dockyard.display.format import format_seconds, strip_control
 from dockyard.doctor.findings import Finding, Verdict
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from dockyard.doctor.examination import Examination
     from dockyard.doctor.repairs import Repaired
 
-__all__ = ["finding_lines", "repair_lines", "styled", "summary_line"]
+__all__ = ["finding_lines", "in_colour", "repair_lines", "summary_line"]
 
 SYMBOLS = {Verdict.OK: "✓", Verdict.NOTE: "!", Verdict.UNKNOWN: "?", Verdict.PROBLEM: "✗"}
 STYLES = {"✓": "green", "!": "yellow", "?": "blue", "✗": "bold red"}
@@ -72,11 +70,17 @@ def repair_lines(done: Sequence[Repaired], *, dry_run: bool) -> list[str]:
     return lines or ["nothing that can be repaired without you"]
 
 
-def styled(line: str) -> Text:
-    """Colour a line's symbol; rich itself respects NO_COLOR and what is no terminal."""
+def in_colour(lines: Sequence[str], stream: TextIO) -> str:
+    """Colour each line's symbol where the stream is a terminal; rich itself respects NO_COLOR."""
+    if not stream.isatty():
+        return "\n".join(lines)
+    from rich.console import Console
     from rich.text import Text
 
-    text = Text(line)
-    if style := STYLES.get(line[:1]):
-        text.stylize(style, 0, 1)
-    return text
+    console = Console(file=stream, highlight=False)
+    with console.capture() as captured:
+        for line in lines:
+            text = Text(line)
+            text.stylize(STYLES.get(line[:1], ""), 0, 1)
+            console.print(text, soft_wrap=True)
+    return captured.get()

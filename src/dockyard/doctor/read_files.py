@@ -245,7 +245,8 @@ def read_context(settings: Settings) -> ContextFacts:
 def is_uncommitted(settings: Settings) -> bool | None:
     """Tell whether git has another uv.lock than the disk, or none; None outside of a repository."""
     lock = f"{settings.project}/uv.lock" if settings.project != "." else "uv.lock"
-    command = ["git", "status", "--porcelain", "--", lock]
+    # Without the lock: looking does not even refresh git's index.
+    command = ["git", "--no-optional-locks", "status", "--porcelain", "--", lock]
     try:
         done = process.run(command, directory=settings.root, timeout=5.0)
     except OSError:

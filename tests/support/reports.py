@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dockyard.bench.commits_result import CommitMeasurement, CommitReplay
 from dockyard.bench.results import BenchResult, Machine, Measurement, Versions
 from dockyard.bench.scenarios import cells, select
 from dockyard.record_parts import (
@@ -152,5 +153,20 @@ def make_result(hostile: str = "", *, left: int = 0, **changes: Any) -> BenchRes
         "environments": selection.environments,
         "changes": {"code-change": f"one line {hostile}"},
         "measurements": tuple(measurements),
+        "replays": (
+            CommitReplay(
+                project="examples/service",
+                environment="warm",
+                started=f"{DAY}T00:00:00.000Z",
+                count=4,
+                seed=1,
+                mark="mark",
+                commits=(
+                    CommitMeasurement(1, "code", hostile, 0.5, 1.0, 0.75, 0.95, 20_000, 0, 0),
+                    CommitMeasurement(2, "code", "b", 1.5, 1.0, None, 0.97, 40_000, 0, 0),
+                    CommitMeasurement(3, f"lock {hostile}", "c", 4.0, 0.8, 1.0, 0.9),
+                ),
+            ),
+        ),
     }
     return BenchResult(**{**values, **changes})

@@ -334,6 +334,17 @@ def test_a_bench_that_was_stopped_names_what_is_missing() -> None:
     assert len(view_bench(make_result(left=8)).missing) == 7  # six, and how many more
 
 
+def test_a_replay_of_commits_is_averaged() -> None:
+    (replay,) = view_bench(make_result()).replays
+    assert replay.name == "3 commits, warm local engine (1 not built yet)"
+    code, lock, whole = (dict(zip(replay.headings, row, strict=True)) for row in replay.rows)
+    assert (code["number"], lock["number"], whole["number"]) == ("2", "1", "3")
+    assert (code["dependency"], code["application"], code["overall"]) == ("100%", "75%", "96%")
+    assert (code["time"], whole["time"]) == ("1.00 s", "2.00 s")
+    assert (code["down"], code["pulled"]) == ("0 B", "30.0 kB")
+    assert (lock["down"], lock["pulled"]) == ("–", "–")
+
+
 def test_a_bench_says_what_dockyard_is_held_to() -> None:
     verdicts = {one.target: one for one in view_bench(make_result()).verdicts}
     missed = next(one for name, one in verdicts.items() if "0.05" in name)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dockyard.bench.commits_result import RATES, CommitReplay
 from dockyard.bench.medians import METRICS, Summary, summarize, summary_of
 from dockyard.bench.results import BenchResult
 from dockyard.bench.scenarios import DOCKERFILES, ENVIRONMENTS, SCENARIOS
 from dockyard.bench.verdicts import verdicts
 from dockyard.display.format import format_bytes, format_seconds
+from dockyard.summary import format_rate
 
 __all__ = [
     "BenchCell",
     "BenchEnvironment",
+    "BenchReplay",
     "BenchRow",
     "BenchTable",
     "BenchVerdict",
@@ -23,6 +26,8 @@ __all__ = [
 STEPS = "Steps cached"
 UNKNOWN = "–"
 _LISTED = 6
+REPLAY = ("commits", "number", *RATES, "time", "down", "up", "pulled")
+REPLAY_BYTES = ("bytes_downloaded", "bytes_pushed", "bytes_pulled")
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,15 @@ class BenchVerdict:
 
 
 @dataclass(frozen=True)
+class BenchReplay:
+    """Commits that were built one after the other: means of all, and of those of each kind."""
+
+    name: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class BenchView:
     """A result: what it ran on, the Dockerfiles that are the columns, and what is missing."""
 
@@ -85,6 +99,7 @@ class BenchView:
     environments: tuple[BenchEnvironment, ...]
     changes: tuple[str, ...]
     verdicts: tuple[BenchVerdict, ...]
+    replays: tuple[BenchReplay, ...]
     missing: tuple[str, ...]
 
 
@@ -114,6 +129,7 @@ def view_bench(result: BenchResult) -> BenchView:
             for one in verdicts(result)
             if one.measured is not None
         ),
+        replays=tuple(_replay(one) for one in result.replays if one.commits),
         missing=tuple(missing),
     )
 
@@ -186,3 +202,26 @@ def _steps(result: BenchResult, environment: str) -> BenchTable:
             cells.append(BenchCell(text, None, False, share, None, None))
         rows.append(BenchRow(SCENARIOS.get(scenario, scenario), tuple(cells)))
     return BenchTable("steps_cached", STEPS, tuple(rows))
+
+
+def _replay(replayed: CommitReplay) -> BenchReplay:
+    """Average the commits; ``all`` of them come last."""
+    where = ENVIRONMENTS.get(replayed.environment, replayed.environment)
+    kinds: list[str | None] = [*dict.fromkeys(one.kind for one in replayed.commits), None]
+    rows = []
+    for kind in kinds:
+        rates = (format_rate(replayed.mean(name, kind)) for name in RATES)
+        seconds = replayed.mean("seconds", kind)
+        moved = (replayed.mean(name, kind) for name in REPLAY_BYTES)
+        rows.append(
+            (
+                kind or "all",
+                str(sum(kind in (None, one.kind) for one in replayed.commits)),
+                *rates,
+                UNKNOWN if seconds is None else format_seconds(seconds),
+                *(UNKNOWN if value is None else format_bytes(value) for value in moved),
+            )
+        )
+    left = replayed.count - len(replayed.commits)
+    name = f"{len(replayed.commits)} commits, {where[0].lower()}{where[1:]}"
+    return BenchReplay(name + (f" ({left} not built yet)" if left else ""), REPLAY, tuple(rows))

@@ -335,6 +335,7 @@ def _result(
         state.forget("engine", "base-images", "builder")
     # After a Ctrl-C nobody waits for a large file that is still being read.
     read = beside.inputs.result(1.0 if ran.interrupted else None)
+    traffic = beside.traffic.result(succeeded=outcome == "succeeded")
     record = record_build(
         prepared,
         ran.trace,
@@ -345,7 +346,8 @@ def _result(
         image=image,
         error=error,
         inputs=record_inputs(prepared, ran.trace, read),
-        traffic=beside.traffic.result(succeeded=outcome == "succeeded"),
+        traffic=traffic,
+        pushed=beside.traffic.pushed,
     )
     path: Path | None = None
     try:

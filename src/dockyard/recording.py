@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dockyard.errors import DockyardError
     from dockyard.preparation import Prepared
     from dockyard.trace import BuildTrace, CacheTransfer, Step
+    from dockyard.traffic import ImageBlob, PushedImage
 
 # The stages whose whole content becomes one layer, beside those of the dependencies.
 STAGED = "environment|local-packages|project|authorities"
@@ -64,16 +65,31 @@ def what_layer_holds(created_by: str) -> str:
 
 
 def _layers(
-    image: ImageFacts | None, packages: tuple[tuple[str, ...], ...]
+    image: ImageFacts | None,
+    packages: tuple[tuple[str, ...], ...],
+    pushed: Sequence[ImageBlob],
 ) -> tuple[LayerRecord, ...]:
     found = []
-    for layer in image.layers if image else ():
+    layers = image.layers if image else ()
+    # The engine's list leaves out layers without files: then nothing tells which blob is which.
+    blobs: Sequence[ImageBlob | None] = pushed
+    if len(pushed) != len(layers):
+        blobs = [None] * len(layers)
+    for layer, blob in zip(layers, blobs, strict=True):
         holds = what_layer_holds(layer.created_by)
         number = holds.removeprefix(DEPENDENCY_STAGE_PREFIX)
         inside: tuple[str, ...] = ()
         if number != holds and number.isdigit() and 0 < int(number) <= len(packages):
             inside = packages[int(number) - 1]
-        found.append(LayerRecord(holds, layer.size, inside))
+        found.append(
+            LayerRecord(
+                holds,
+                layer.size,
+                inside,
+                digest=blob.digest if blob else None,
+                compressed=blob.size if blob else None,
+            )
+        )
     return tuple(found)
 
 
@@ -160,6 +176,7 @@ def record_build(
     error: DockyardError | None,
     inputs: InputsRecord | None = None,
     traffic: TrafficRecord | None = None,
+    pushed: PushedImage | None = None,
 ) -> BuildRecord:
     """Put the record together; every text in it has been through the redaction of secrets."""
     settings, engine, revision = prepared.settings, prepared.engine, prepared.revision
@@ -205,10 +222,10 @@ def record_build(
         image={
             "tags": list(prepared.definition.tags),
             "digest": metadata.get("containerimage.digest"),
-            "content_bytes": image.content_bytes if image else None,
+            "content_bytes": image.content_bytes if image else pushed and pushed.bytes,
             "unpacked_bytes": image.unpacked_bytes if image else None,
         },
-        layers=_layers(image, prepared.layer_packages),
+        layers=_layers(image, prepared.layer_packages, pushed.layers if pushed else ()),
         hit_rates={
             "dependency": rates.dependency,
             "application": rates.application,

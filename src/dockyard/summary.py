@@ -81,8 +81,9 @@ def summary_lines(record: BuildRecord, path: str | None) -> list[str]:
         lines += [f"  also tagged   {tag}" for tag in tags[1:]]
         content = record.image["content_bytes"]
         if content:
-            unpacked = format_bytes(record.image["unpacked_bytes"])
-            lines.append(f"  image         {format_bytes(content)} compressed, {unpacked} unpacked")
+            unpacked = record.image.get("unpacked_bytes")
+            more = f", {format_bytes(unpacked)} unpacked" if unpacked else ""
+            lines.append(f"  image         {format_bytes(content)} compressed{more}")
         totals = layer_totals(record.layers)
         if totals:
             lines.append(

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from dockyard.registry_spans import RegistryRequest
     from dockyard.trace import BuildTrace, Step
 
-__all__ = ["BuildRun", "LocalCacheFacts", "RegistryFacts", "Sum", "add_up"]
+__all__ = [
+    "BuildRun",
+    "ImageBlob",
+    "LocalCacheFacts",
+    "PushedImage",
+    "RegistryFacts",
+    "Sum",
+    "add_up",
+]
 
 FAILED = "the build did not come to its end"
 # A file that an index has not, or that is refused before it is sent, costs no bytes.
@@ -30,6 +38,22 @@ _CONFIGURATIONS = (
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
 )
+
+
+@dataclass(frozen=True)
+class ImageBlob:
+    """A layer of the pushed image: its digest, and its size in bytes, compressed."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True)
+class PushedImage:
+    """What a registry's manifest tells of the image: its layers from the base, all its bytes."""
+
+    layers: tuple[ImageBlob, ...]
+    bytes: int
 
 
 @dataclass

@@ -19,7 +19,15 @@ from dockyard import process
 from dockyard.base_images import normalise
 from dockyard.errors import DockyardError
 from dockyard.recording import parse_cache_option
-from dockyard.traffic import FAILED, BuildRun, LocalCacheFacts, RegistryFacts, add_up
+from dockyard.traffic import (
+    FAILED,
+    BuildRun,
+    ImageBlob,
+    LocalCacheFacts,
+    PushedImage,
+    RegistryFacts,
+    add_up,
+)
 
 if TYPE_CHECKING:
     from dockyard.caches.access import LocalCacheAccess
@@ -28,19 +36,11 @@ if TYPE_CHECKING:
     from dockyard.registry_spans import RegistryRequest
     from dockyard.trace import BuildTrace, CacheTransfer
 
-__all__ = ["ImageBlob", "TrafficReader", "repository_of"]
+__all__ = ["TrafficReader", "repository_of"]
 
 # Past this the builder's history, or a registry, is not waited for.
 PATIENCE_SECONDS = 20.0
 UNMEASURED = ("gha", "s3", "azblob")
-
-
-@dataclass(frozen=True)
-class ImageBlob:
-    """A layer of the pushed image: its digest, and its size in bytes, compressed."""
-
-    digest: str
-    size: int
 
 
 @dataclass
@@ -92,9 +92,15 @@ class TrafficReader:
             self._folder.cleanup()
 
     @property
-    def image_layers(self) -> tuple[ImageBlob, ...]:
-        """The layers of the pushed image, from the base; none where that is not known."""
-        return self._answers.layers
+    def pushed(self) -> PushedImage | None:
+        """The image as it was pushed, once :meth:`result` is there; None where it is not known.
+
+        The layers of an image for several platforms are no one image's.
+        """
+        answers = self._answers
+        if answers.image is None or not answers.layers:
+            return None
+        return PushedImage(answers.layers, sum(answers.image.values()))
 
     def repeat(self, reason: str) -> None:
         """Note that the build is started again: what it moved before is not known."""
@@ -240,7 +246,6 @@ class TrafficReader:
             if config := document.get("config"):
                 blobs[str(config["digest"])] = int(config["size"])
         answers.image = blobs
-        # Layers of several platforms are no one image's.
         answers.layers = tuple(layers) if len(documents) == 1 else ()
 
     def _ask_for_cache(self, answers: _Answers, reference: str) -> None:

@@ -146,6 +146,9 @@ class FakeDocker:
 
     def builds(self) -> list[list[str]]:
         """The arguments of each build."""
+        return [call for call in self.calls() if call[:2] == ["buildx", "build"]]
+
+    def calls(self) -> list[list[str]]:
+        """The arguments of each call, in order."""
         path = self.folder / "calls.jsonl"
-        calls = [json.loads(line) for line in path.read_text().splitlines()]
-        return [call for call in calls if call[:2] == ["buildx", "build"]]
+        return [json.loads(line) for line in path.read_text().splitlines()]

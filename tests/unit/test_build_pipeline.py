@@ -135,6 +135,15 @@ def test_a_build_from_pipe_to_record(repository: Repository) -> None:
     assert "dependencies-1: cached\n" in shown
     (arguments,) = repository.docker.builds()
     assert "--progress=rawjson" in arguments
+    # Nothing was asked for the record that costs the build time.
+    assert not [call for call in repository.docker.calls() if call[:2] == ["buildx", "history"]]
+    traffic, inputs = record.traffic, record.inputs
+    assert traffic is not None
+    assert (traffic.context_sent, traffic.base_read, traffic.layers_pushed) == (222, 0, 0)
+    assert inputs is not None
+    assert {one.path for one in inputs.files} >= {"pyproject.toml", "uv.lock", "src/service.py"}
+    assert {one.stage for one in inputs.dockerfile} >= {"plan", "dependencies-1", "app-builder"}
+    assert inputs.builder_id == "fake"
     assert [path.suffix for path in repository.records()] == [".json"]
 
 

@@ -64,6 +64,7 @@ BUMPED = ONE.with_packages(redis=("5.3.1", 2, 231_000))
 CODE = ONE.with_files(src__app__main_dot_py=("main 2", 4_100))
 APT = "RUN --mount=type=cache,id=dockyard-apt,target=/var/cache/apt <<'SCRIPT'"
 BUILD_PACKAGES = {"build_packages": (["gcc"], "environment DOCKYARD_BUILD_PACKAGES")}
+MODELS = {"copy_paths": (["src", "scripts", "models"], ".env, line 4")}
 PULLED = "RUN echo hello > /app/hello"
 
 CASES = (
@@ -149,6 +150,25 @@ CASES = (
     case("a line that is too long for the record changed at its end", ONE.but(slim="tests"),
          "dep1 copy-dep1",
          (Kind.DOCKERFILE, "finish-layer dependencies-1 bytecode` → `…")),
+    case("a path is copied as well", ONE.but(more={"extra": "COPY --link models /app/models"},
+                                             settings=MODELS), "extra",
+         (Kind.SETTING, "DOCKYARD_COPY_PATHS src, scripts → src, scripts, models (.env, line 4")),
+    case("a copy changed that the paths to copy do not name",
+         ONE.but(more={"extra": "COPY other /app/b"}, settings=MODELS), "extra",
+         (Kind.DOCKERFILE, "`COPY other /app/a` → `COPY other /app/b`"),
+         before=ONE.but(more={"extra": "COPY other /app/a"})),
+    case("a variable is no cause of a copy after it",
+         ONE.but(more={"variable": "ENV X=2", "extra": "COPY pyproject.toml /app/"}), "extra",
+         (Kind.CACHE_EVICTED, "no longer"),
+         before=ONE.but(more={"variable": "ENV X=1", "extra": "COPY pyproject.toml /app/"})),
+    case("a variable and the base image changed, each with its steps",
+         ONE.but(python="python two", lines={"venv": "ENV X=2\n\nRUN uv venv /opt/venv"}),
+         "install venv dep1 dep2 workdir",
+         (Kind.DOCKERFILE, "`ENV X=1` → `ENV X=2`"), (Kind.BASE_IMAGE, "moved"),
+         before=ONE.but(lines={"venv": "ENV X=1\n\nRUN uv venv /opt/venv"})),
+    case("a line that is gone is no cause of a linked copy after it", ONE, "src",
+         (Kind.CACHE_EVICTED, "no longer"),
+         before=ONE.but(lines={"workdir": "RUN echo hello\n\nWORKDIR /app"})),
     case("extras changed, and packages with them",
          ONE.but(arguments={"EXTRAS": "cpu web"},
                  packages={**ONE.packages, "flask": ("3.1.0", 2, 103_000)},
@@ -325,6 +345,17 @@ def test_steps_that_a_change_needed_are_folded_under_it() -> None:
     assert relations["/opt/venv"] is Relation.NEEDED
 
 
+def test_on_a_builder_that_had_nothing_no_step_was_needed_by_a_change() -> None:
+    now = BUMPED.but(builder=("default", "docker", "engine-2"))
+
+    found = explain(now.record(*ALL, id=NEW), ONE.record(id=OLD))
+
+    kinds = {step.instruction: found.causes[step.causes[0]].kind for step in found.steps}
+    assert kinds["WORKDIR /app"] is Kind.BUILDER
+    assert kinds["COPY --chmod=0755 <<SCRIPT /usr/local/bin/install-layer"] is Kind.BUILDER
+    assert not any(step.relation is Relation.NEEDED for step in found.steps)
+
+
 def test_a_plan_that_wrote_the_same_is_no_cause_of_a_layer_that_was_pruned() -> None:
     found = explain(BUMPED.record("plan", "dep1", id=NEW), ONE.record(id=OLD))
 
@@ -342,6 +373,17 @@ def test_files_that_no_record_lists_are_not_guessed_at() -> None:
 
     assert [one.kind for one in found.causes] == [Kind.UNKNOWN]
     assert "12 files are not in the record of" in found.causes[0].summary
+
+
+def test_a_file_that_the_other_record_may_have_left_out_is_not_called_new() -> None:
+    record, before = ONE.record("src", id=NEW), ONE.record(id=OLD)
+    assert before.inputs
+    files = tuple(one for one in before.inputs.files if one.path != "src/app/util.py")
+    cut = replace(before, inputs=replace(before.inputs, files=files, files_left_out=1))
+
+    found = explain(record, cut)
+
+    assert [one.kind for one in found.causes] == [Kind.UNKNOWN]
 
 
 def test_a_file_known_to_differ_is_named_though_others_are_left_out() -> None:

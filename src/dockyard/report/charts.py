@@ -105,7 +105,8 @@ def _timeline(timeline: Timeline) -> go.Figure:
                         "pattern": pattern(shape),
                         "line": {"width": 0},
                     },
-                    text=[_bar_label(bar) for _, bar, _ in placed],
+                    # Nobody reads a text on a pattern.
+                    text=["" if shape else _bar_label(bar) for _, bar, _ in placed],
                     textposition="inside",
                     insidetextanchor="start",
                     textangle=0,

@@ -16,6 +16,7 @@ from dockyard.bench.bandwidth import Line, TokenBucket, format_bandwidth, parse_
 from dockyard.bench.command import Request, bench_text
 from dockyard.bench.dockerfiles import Caches, buildx_command, invoke_command, shim
 from dockyard.bench.engine_cache import records_of_bench
+from dockyard.bench.leftovers import abandoned
 from dockyard.bench.medians import ratio, summarize, summary_of
 from dockyard.bench.results import (
     BenchResult,
@@ -433,6 +434,16 @@ def test_targets_are_held_against_what_was_measured() -> None:
     assert any(line.startswith("MISS") for line in verdict_lines(slow))
     assert {one.passed for one in verdicts(result())} == {None}
     assert verdict_lines(result()) == []
+
+
+def test_only_what_a_dead_bench_made_is_left_over() -> None:
+    names = ["dockyard-bench-7-3", "dockyard-bench-8", "dockyard-bench-7/python:3.13-1-plan"]
+    names += ["run-7", "files", "dockyard-bench-x", "mine-dockyard-bench-7", "dockyard-bench-7-3"]
+    assert abandoned(names, lambda number: number == 8) == (
+        "dockyard-bench-7-3",
+        "dockyard-bench-7/python:3.13-1-plan",
+        "run-7",
+    )
 
 
 @pytest.fixture

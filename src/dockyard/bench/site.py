@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockyard import process
 from dockyard.bench.bandwidth import Line
+from dockyard.bench.leftovers import PREFIX, remove_leftovers
 from dockyard.bench.package_index import IndexServer
 from dockyard.bench.registry_server import RegistryServer
 from dockyard.bench.workspace import Change, repository_copy, with_changes
@@ -34,7 +35,6 @@ __all__ = [
     "resolve_images",
 ]
 
-PREFIX = "dockyard-bench-"
 COMMAND_SECONDS = 600.0
 PYPI = "https://pypi.org/simple"
 # Of the caller's environment, what would change a build or what it says of itself.
@@ -247,6 +247,7 @@ def open_site(
     dockerfiles: Path,
 ) -> Iterator[Site]:
     """Start the servers, and put the base images into the registry; all of it goes at the end."""
+    remove_leftovers(folder.parent)
     images, engine = resolve_images(settings, environment)
     run = f"{PREFIX}{os.getpid()}"
     line = Line(bandwidth)

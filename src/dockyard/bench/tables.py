@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from dockyard.bench.bandwidth import format_bandwidth
 from dockyard.bench.commits_result import replay_markdown
@@ -83,8 +84,7 @@ def _steps(result: BenchResult, environment: str) -> str:
     return _grid(result, cell)
 
 
-def _grid(result: BenchResult, cell: object) -> str:
-    assert callable(cell)  # noqa: S101
+def _grid(result: BenchResult, cell: Callable[[str, str], str]) -> str:
     names = [DOCKERFILES.get(name, name) for name in result.dockerfiles]
     rows = [["", *names], ["---", *["---:"] * len(names)]]
     for scenario in result.scenarios:

@@ -87,18 +87,16 @@ def repository_copy(
     dockerfile = target / settings.dockerfile
     dockerfile.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(settings.root / settings.dockerfile, dockerfile)
-    configuration = project / "pyproject.toml"
-    _lead_to(index, configuration, project / "uv.lock")
-    root = tomlkit.parse((settings.root / "pyproject.toml").read_text(encoding="utf-8"))
-    table = root.get("tool", {}).get("dockyard", {})
+    configuration = target / "pyproject.toml"
+    whole = tomlkit.parse((settings.root / "pyproject.toml").read_text(encoding="utf-8"))
+    table: Any = whole.setdefault("tool", {}).setdefault("dockyard", {})
     table.update(overrides)
-    whole = (
-        tomlkit.parse((target / "pyproject.toml").read_text())
-        if settings.project in ("", ".")
-        else tomlkit.document()
-    )
-    whole.setdefault("tool", tomlkit.table())["dockyard"] = table
-    (target / "pyproject.toml").write_text(tomlkit.dumps(whole))
+    if not configuration.exists():
+        # The repository's own file is about the repository: of it, only our table counts here.
+        whole = tomlkit.document()
+        whole["tool"] = {"dockyard": table}
+    configuration.write_text(tomlkit.dumps(whole))
+    _lead_to(index, project / "pyproject.toml", project / "uv.lock")
 
 
 def _lead_to(index: IndexServer, configuration: Path, lock: Path) -> None:
@@ -111,7 +109,7 @@ def _lead_to(index: IndexServer, configuration: Path, lock: Path) -> None:
     text += f'\n[[tool.uv.index]]\nname = "bench"\nurl = "{index.url}"\ndefault = true\n'
     configuration.write_text(text)
     locked = re.sub(
-        r'(?<=registry = ")https://pypi\.org/simple/?(?=")',
+        r'(?<=registry = ")https?://[^"]+(?=")',
         index.url,
         lock.read_text(encoding="utf-8"),
     )

@@ -29,7 +29,7 @@ from dockyard.bench.results import (
 from dockyard.bench.runner import resumed
 from dockyard.bench.scenarios import DOCKERFILES, ENVIRONMENTS, SCENARIOS, Cell, cells, select
 from dockyard.bench.storage import clone_storage, pack, unpack
-from dockyard.bench.tables import BEGIN, END, markdown, with_tables
+from dockyard.bench.tables import END, begin, markdown, regions, with_tables
 from dockyard.bench.verdicts import verdict_lines, verdicts
 from dockyard.bench.workspace import checkout, read_changes
 from dockyard.caches.builder_usage import UsageKind, UsageRecord, parse_usage
@@ -412,14 +412,28 @@ def test_tables_show_medians_with_their_spread_and_what_was_measured_on_what() -
 
 
 def test_tables_replace_what_is_between_the_markers() -> None:
-    text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-    once = with_tables(text, full_result())
-    assert once.startswith("before\n")
+    text = f"before\n{begin('a.json')}\nold\n{END}\nafter\n"
+    once = with_tables(text, "a.json", full_result())
+    assert once.startswith(f"before\n{begin('a.json')}\n")
     assert once.endswith(f"{END}\nafter\n")
     assert "old" not in once
-    assert with_tables(once, full_result()) == once
-    with pytest.raises(RecordError, match="no place"):
-        with_tables("no markers", full_result())
+    assert with_tables(once, "a.json", full_result()) == once
+    # The only region takes another result, of several none but its own does.
+    assert list(regions(with_tables(once, "b.json", full_result()))) == ["b.json"]
+    for text in ("no markers", once + once.replace("a.json", "b.json")):
+        with pytest.raises(RecordError, match="no place"):
+            with_tables(text, "c.json", full_result())
+
+
+def test_the_readme_shows_what_committed_results_say(repository: Path) -> None:
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    shown = regions(text)
+    for name in shown:
+        assert with_tables(text, name, read_result(repository / name)) == text
+    committed = {
+        path.relative_to(repository).as_posix() for path in repository.glob("docs/bench/*")
+    }
+    assert set(shown) == committed
 
 
 def test_targets_are_held_against_what_was_measured() -> None:
@@ -464,10 +478,12 @@ def test_a_dry_run_lists_the_cells_and_about_how_long_they_take(settings: Settin
 def test_tables_of_a_result_into_a_file(settings: Settings, tmp_path: Path) -> None:
     path, readme = tmp_path / "result.json", tmp_path / "README.md"
     write_result(path, full_result())
-    readme.write_text(f"{BEGIN}\n{END}\n")
+    readme.write_text(f"{begin('any.json')}\n{END}\n")
     request = Request(tables=str(path), update=str(readme))
     bench_text(settings, request, {}, io.StringIO())
     assert "| Code change |" in readme.read_text()
+    with pytest.raises(RecordError, match="cannot be read"):
+        bench_text(settings, replace(request, update="none.md"), {}, io.StringIO())
     with pytest.raises(SettingsError, match="--tables"):
         bench_text(settings, Request(update=str(readme)), {}, io.StringIO())
     with pytest.raises(RecordError, match="no bench was stopped"):

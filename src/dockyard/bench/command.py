@@ -106,7 +106,7 @@ def _path(settings: Settings, request: Request) -> Path:
         return Path(request.output)
     folder = prepare_state_folder(settings.root) / "bench"
     if request.resume:
-        found = sorted(folder.glob("*.json"))
+        found = sorted(folder.glob("[0-9]*T*Z.json"))
         if not found:
             raise RecordError("no bench was stopped here", where=str(folder), hint="`invoke bench`")
         return found[-1]
@@ -123,7 +123,13 @@ def _show(path: Path, request: Request) -> str:
         from dockyard.state import write_atomically
 
         target = Path(request.update)
-        write_atomically(target, with_tables(target.read_text(encoding="utf-8"), result))
+        try:
+            before = target.read_text(encoding="utf-8")
+        except OSError as error:
+            raise RecordError(
+                f"it cannot be read: {error.strerror}", where=str(target), hint="check --update"
+            ) from error
+        write_atomically(target, with_tables(before, path.as_posix(), result))
         return f"{target} has the tables of {path}"
     return text
 

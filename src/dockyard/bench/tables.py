@@ -13,10 +13,10 @@ from dockyard.bench.scenarios import DOCKERFILES, ENVIRONMENTS, SCENARIOS
 from dockyard.display.format import format_bytes, format_seconds
 from dockyard.errors import RecordError
 
-__all__ = ["BEGIN", "END", "markdown", "with_tables"]
+__all__ = ["END", "begin", "markdown", "regions", "with_tables"]
 
-BEGIN = "<!-- bench: begin (written by `invoke bench --tables`) -->"
 END = "<!-- bench: end -->"
+_REGION = re.compile(r"<!-- bench: begin (\S+) -->\n.*?" + re.escape(END), re.DOTALL)
 UNKNOWN = "–"
 
 
@@ -102,11 +102,26 @@ def _format(metric: str, found: Summary | None) -> str:
     return text if found.count == 1 or spread == (text, text) else f"{text} ({'–'.join(spread)})"
 
 
-def with_tables(text: str, result: BenchResult) -> str:
-    """Replace what stands between the markers. Raises RecordError where there are none."""
-    found = re.search(re.escape(BEGIN) + ".*?" + re.escape(END), text, re.DOTALL)
-    if not found:
+def begin(name: str) -> str:
+    """Write the line that a region of tables begins with; ``name`` is the result's path."""
+    return f"<!-- bench: begin {name} -->"
+
+
+def regions(text: str) -> dict[str, str]:
+    """Find the regions of tables in a file: the result's path, and the region with its markers."""
+    return {match[1]: match[0] for match in _REGION.finditer(text)}
+
+
+def with_tables(text: str, name: str, result: BenchResult) -> str:
+    """Put a result's tables into the region of that name, or into the only one there is.
+
+    Raises RecordError where there is no place for them.
+    """
+    found = regions(text)
+    region = found.get(name) or (next(iter(found.values())) if len(found) == 1 else None)
+    if region is None:
         raise RecordError(
-            "there is no place for the tables", hint=f"write the lines {BEGIN} and {END} there"
+            "there is no place for the tables",
+            hint=f"write the lines {begin(name)} and {END} where they are to stand",
         )
-    return text[: found.start()] + f"{BEGIN}\n\n{markdown(result)}\n{END}" + text[found.end() :]
+    return text.replace(region, f"{begin(name)}\n\n{markdown(result)}\n{END}")

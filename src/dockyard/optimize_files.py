@@ -13,6 +13,7 @@ from dockyard.optimize import AddLines, ByHand, Proposal, Safety, SetSetting, Wr
 from dockyard.records import BuildRecord
 
 __all__ = [
+    "SMALL_BYTES",
     "ContextFacts",
     "InstallFacts",
     "context_paths",

@@ -223,6 +223,13 @@ def test_a_context_is_judged_by_its_bytes_and_secrets_come_first() -> None:
     ]
 
 
+@pytest.mark.parametrize(("size", "outcome"), [(9_999, Outcome.PASSED), (10_000, Outcome.FAILED)])
+def test_a_small_file_that_is_not_needed_may_stay(size: int, outcome: Outcome) -> None:
+    reason = "it is not among the paths that the image needs"
+    suggestions = (Suggestion("notes.txt", size, 1, reason),)
+    assert judge_context(_listing(size), suggestions, 10**6).outcome is outcome
+
+
 # -------------------- cache hits
 
 

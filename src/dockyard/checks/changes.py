@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,16 +34,38 @@ PROJECT_STAGE = "project"
 PLAN_STAGE = "plan"
 
 
+def measured(
+    workbench: Workbench, measure: Callable[[], tuple[str, list[Finding]]]
+) -> tuple[str, list[Finding]]:
+    """Return a figure and findings; what was found counts where it is found a second time.
+
+    A builder may drop a result at any time to make room, and then a step runs for no other reason.
+    Before the second time the project is built as it is, so that all of it is cached again.
+    """
+    figure, findings = measure()
+    if findings:
+        build_variant(workbench)
+        figure, findings = measure()
+    return figure, findings
+
+
 def check_rebuild(workbench: Workbench) -> Verdict:
     """Build what was just built once more."""
     workbench.built  # noqa: B018 - this rests on it
-    trace = build_variant(workbench)
-    steps = ran(trace)
-    cached = sum(step.cached for step in trace.steps if step.number)
+
+    def measure() -> tuple[str, list[Finding]]:
+        trace = build_variant(workbench)
+        steps = ran(trace)
+        cached = sum(step.cached for step in trace.steps if step.number)
+        why = "ran, and nothing had changed"
+        findings = [step_finding(workbench, step, why) for step in steps]
+        return f"{cached} steps cached, {len(steps)} run", findings
+
+    figure, findings = measured(workbench, measure)
     return judge(
         "rebuild",
-        [step_finding(workbench, step, "ran, and nothing had changed") for step in steps],
-        f"{cached} steps cached, {len(steps)} run",
+        findings,
+        figure,
         "find what changes between two builds: a file that the build itself writes into the "
         "context, or an argument with the time in it",
     )
@@ -91,16 +113,22 @@ def check_code_change(workbench: Workbench) -> Verdict:
         )
     context = workbench.folder()
     copy_context(workbench.context, workbench.listing, context)
-    touch(context / path)
-    steps = ran(build_variant(workbench, context=context))
-    unwanted = unwanted_after_code_change(workbench.stages, steps, path)
-    findings = [step_finding(workbench, step, f"ran because {path} changed") for step in unwanted]
-    if not steps:
-        findings.append(Finding(f"{path} changed, and nothing of it got into the image"))
+
+    def measure() -> tuple[str, list[Finding]]:
+        touch(context / path)
+        steps = ran(build_variant(workbench, context=context))
+        unwanted = unwanted_after_code_change(workbench.stages, steps, path)
+        why = f"ran because {path} changed"
+        findings = [step_finding(workbench, step, why) for step in unwanted]
+        if not steps:
+            findings.append(Finding(f"{path} changed, and nothing of it got into the image"))
+        return f"{path} touched: {len(steps)} step{'' if len(steps) == 1 else 's'} run", findings
+
+    figure, findings = measured(workbench, measure)
     return judge(
         "code-change",
         findings,
-        f"{path} touched: {len(steps)} steps run",
+        figure,
         "copy sources last and with --link, each path by itself; an installation mounts or copies "
         "the lock alone",
     )
@@ -174,11 +202,18 @@ def check_dependency_change(workbench: Workbench) -> Verdict:
     number, package = chosen
     context = workbench.folder()
     copy_context(workbench.context, workbench.listing, context)
-    _change_lock(context / "uv.lock", package)
-    trace, offline = try_offline(
-        lambda offline: build_variant(workbench, context=context, offline=offline)
-    )
-    return _judge_dependency_change(workbench, trace, number, package, len(plan.layers), offline)
+
+    def measure() -> tuple[str, list[Finding]]:
+        _change_lock(context / "uv.lock", package)
+        trace, offline = try_offline(
+            lambda offline: build_variant(workbench, context=context, offline=offline)
+        )
+        how = ", installed from uv's cache: no index answered" if offline else ""
+        figure = f"another hash for {package.name}: layer {number} of {len(plan.layers)} run{how}"
+        return figure, _after_dependency_change(workbench, trace, number, package)
+
+    figure, findings = measured(workbench, measure)
+    return judge("dependency-change", findings, figure, fix)
 
 
 def _change_lock(path: Path, package: Package) -> None:
@@ -193,14 +228,9 @@ def _change_lock(path: Path, package: Package) -> None:
     path.chmod(mode)
 
 
-def _judge_dependency_change(
-    workbench: Workbench,
-    trace: BuildTrace,
-    number: int,
-    package: Package,
-    layers: int,
-    offline: bool,
-) -> Verdict:
+def _after_dependency_change(
+    workbench: Workbench, trace: BuildTrace, number: int, package: Package
+) -> list[Finding]:
     steps = ran(trace)
     why = f"ran because the hashes of {package.name} changed, which is in layer {number}"
     findings = [
@@ -211,10 +241,4 @@ def _judge_dependency_change(
         findings.append(
             Finding(f"{package.name} changed in the lock, and layer {number} was not installed")
         )
-    how = ", installed from uv's cache: no index answered" if offline else ""
-    return judge(
-        "dependency-change",
-        findings,
-        f"another hash for {package.name}: layer {number} of {layers} run{how}",
-        "each layer mounts its own requirements and nothing else; `invoke init --diff` compares",
-    )
+    return findings

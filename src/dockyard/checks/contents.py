@@ -61,7 +61,7 @@ def read_layer(
     from_index = holds == "environment" or holds.startswith(DEPENDENCY_STAGE_PREFIX)
     own_packages = holds in ("project", "local-packages")
     markers = tuple(one.encode() for one in secrets)
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
+    with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK) as archive:
         for member in archive:
             path = member.name.removeprefix("./").strip("/")
             folder, _, name = path.rpartition("/")

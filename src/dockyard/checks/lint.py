@@ -36,6 +36,7 @@ IGNORED = {
     "DL3007": "the check “base-pinned” asks for more than a tag",
     "DL3008": "Debian's archives drop old versions, so that a pinned one stops building",
     "DL3018": "Alpine's archives drop old versions, so that a pinned one stops building",
+    "DL3064": "the check “secrets” names these, and what reached the image",
     "DL3042": "uv's and pip's caches are mounts, which are no part of a layer",
 }
 _COUNTED = ("error", "warning")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dockyard.checks.verdicts import Finding, Outcome, Verdict, judge
 from dockyard.display.format import format_bytes
 from dockyard.errors import ProjectError
+from dockyard.optimize_files import SMALL_BYTES, context_paths
 from dockyard.summary import format_rate
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ def check_context(workbench: Workbench) -> Verdict:
     """Measure the build context, and look for what .dockerignore should name."""
     from dockyard.context import suggest
     from dockyard.information import needed_paths
-    from dockyard.optimize_files import context_paths
 
     read, _ = context_paths(workbench.stages)
     # Everything copied is no reason to copy it: the settings say what the image needs.
@@ -61,10 +61,17 @@ def check_context(workbench: Workbench) -> Verdict:
 def judge_context(
     listing: ContextListing, suggestions: Sequence[Suggestion], budget: int
 ) -> Verdict:
-    """Judge a context against a budget in bytes: what may hold secrets is named first."""
+    """Judge a context against a budget in bytes: what may hold secrets is named first.
+
+    A small file that the image does not need is no reason to fail; known junk of any size is.
+    """
     total = sum(entry.bytes for entry in listing.entries)
     secret = [one for one in suggestions if "secret" in one.reason]
-    others = [one for one in suggestions if one not in secret]
+    others = [
+        one
+        for one in suggestions
+        if one not in secret and ("not among" not in one.reason or one.bytes >= SMALL_BYTES)
+    ]
     findings = [
         Finding(f".dockerignore should name {one.pattern} ({one.files} files): {one.reason}")
         for one in secret

@@ -22,7 +22,7 @@ from dockyard.dockerfile import (
 )
 from dockyard.dockerfile_upkeep import NO_PLAN, past_locks
 from dockyard.env_example import render_env_example
-from dockyard.errors import DockerfileError, DockyardError
+from dockyard.errors import DockerfileError, DockyardError, ProjectError
 from dockyard.known_project import project_facts, target_of
 from dockyard.local_packages import find_local_packages
 from dockyard.project import check_copy_paths
@@ -223,22 +223,22 @@ def _backup(path: Path) -> Path:
 
 
 def _check_writable(path: Path) -> None:
-    """Raise DockyardError unless a file can be written there, whatever is there now."""
+    """Raise ProjectError unless a file can be written there, whatever is there now."""
     if path.is_symlink() and not path.exists():
-        raise DockyardError(
+        raise ProjectError(
             "it is a link that leads nowhere", where=str(path), hint="mend or remove the link"
         )
     place = path.parent
     while not (place.exists() or place.is_symlink()):
         place = place.parent
     if not place.is_dir():
-        raise DockyardError(
+        raise ProjectError(
             "it is a file, and a folder is needed there", where=str(place), hint="move the file"
         )
     # An existing file is replaced by a new one, so it is the folder that must be writable.
     place = path.resolve().parent if path.exists() else place
     if not os.access(place, os.W_OK | os.X_OK):
-        raise DockyardError(
+        raise ProjectError(
             "the folder cannot be written to; nothing was changed",
             where=str(place),
             hint="make it writable, or work in a copy; --dry-run shows what would be written",

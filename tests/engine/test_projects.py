@@ -20,7 +20,7 @@ import pytest
 from support.engine import Cleanup, docker, random_name
 from support.frameworks import make_frameworks, make_with_origin
 from support.index import PackageIndex
-from support.installed import Installed
+from support.installed import Installed, run
 from support.mixed import git_server, write_package
 from support.shapes import PROJECTS, Stranger
 
@@ -229,12 +229,43 @@ def test_a_strangers_project(project: Stranger, site: Site, cleanup: Cleanup) ->
     assert PASSWORD not in told + (project.root / "docker/Dockerfile").read_text()
 
 
+WAYS = {
+    "requirements": {"requirements.txt": "idna==3.7\n", "requirements-dev.txt": "iniconfig\n"},
+    "pip-tools": {"requirements.in": "idna\n", "requirements.txt": "idna==3.7\n"},
+    "setup.py": {
+        "setup.py": "from setuptools import setup\n\n"
+        "setup(name='old', version='1', py_modules=[], install_requires=['idna==3.7'])\n"
+    },
+}
+
+
+@pytest.mark.parametrize("files", WAYS.values(), ids=WAYS)
+def test_the_way_to_uv_leads_there(
+    tmp_path: Path, installed: Installed, files: Mapping[str, str]
+) -> None:
+    """The commands that a refusal names, as it names them; the packages are PyPI's own."""
+    for name, text in {**files, "main.py": ""}.items():
+        (tmp_path / name).write_text(text)
+    refused = run(installed.command, "init", cwd=tmp_path)
+    assert refused.status == 4
+    for command in commands_in(refused.stderr):
+        if command != "dockyard init":
+            ran = run(*shlex.split(command), cwd=tmp_path)
+            assert ran.status == 0, ran.stderr
+    assert run(installed.command, "init", "--yes", cwd=tmp_path).status == 0
+    assert 'name = "idna"\nversion = "3.7"' in (tmp_path / "uv.lock").read_text()
+
+
+def commands_in(message: str) -> list[str]:
+    return re.findall(r"^      (.+)$", message, re.MULTILINE)
+
+
 def convert(project: Stranger, site: Site) -> None:
     """Make the script a project, by the very commands that ``init`` names."""
     refused = project.run(project.installed.command, "init", "--yes")
     assert refused.status == 4
     assert "PEP 723" in refused.stderr
-    commands = re.findall(r"^      (.+)$", refused.stderr, re.MULTILINE)
+    commands = commands_in(refused.stderr)
     assert commands[-1] == "dockyard init"
     assert project.files().keys() == {"job.py", ".gitignore"}
     for number, command in enumerate(commands[:-1]):

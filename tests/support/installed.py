@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,9 @@ def _must(ran: Ran) -> str:
 
 def install(repository: Path, folder: Path) -> Installed:
     """Build both distributions, the wheel from the sdist, and install it with locked versions."""
-    dist, environment = folder / "dist", folder / "environment"
+    # uv knows a wheel by its path, even when another file is there: no path may come again.
+    dist = Path(tempfile.mkdtemp(prefix="dist-", dir=folder))
+    environment = folder / "environment"
     _must(run("uv", "build", "--quiet", "--out-dir", str(dist), str(repository), cwd=folder))
     [wheel], [sdist] = dist.glob("*.whl"), dist.glob("*.tar.gz")
     _must(run("uv", "venv", "--quiet", "--python", sys.executable, str(environment), cwd=folder))

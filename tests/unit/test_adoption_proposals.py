@@ -168,6 +168,11 @@ def test_defaults_are_not_written() -> None:
     assert [one.key for one in differing(found, image="other")] == ["image", "command"]
 
 
+def test_a_folders_name_becomes_an_images() -> None:
+    found = ProjectShape("my shop (new)", frozenset())
+    assert settings_of(found)[0].value == "my-shop-new"
+
+
 def test_every_proposal_is_a_valid_setting() -> None:
     found = shape("src/shop/main.py", direct=["fastapi"], native=True, builds=True)
     start = propose_start(found, {"uvicorn"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -138,7 +139,7 @@ def propose_settings(
     python: tuple[str, str] | None = None,
 ) -> tuple[SettingProposal, ...]:
     """Propose every setting that the image needs, defaults among them."""
-    found = [SettingProposal("image", shape.name, "the project is called so")]
+    found = [SettingProposal("image", _image(shape.name), "the project is called so")]
     if dockerfile != DEFAULTS["dockerfile"]:
         reason = f"{DEFAULTS['dockerfile']} is there and not Dockyard's: it is left alone"
         found.append(SettingProposal("dockerfile", dockerfile, reason))
@@ -164,6 +165,11 @@ def propose_settings(
     check = "it asks the container itself whether the port answers"
     found.append(SettingProposal("health-check", list(start.health_check), check))
     return tuple(found)
+
+
+def _image(name: str) -> str:
+    """Make an image's name of a project's, which is a folder's where the project has none."""
+    return re.sub(r"[^a-z0-9]+", "-", name).strip("-") or "image"
 
 
 def _install(shape: ProjectShape, start: Start) -> tuple[str, str]:

@@ -37,6 +37,7 @@ REQUIREMENT = f"dockyard[check]=={__version__}"
 
 GITHUB_PACKAGES = "ghcr.io"
 GITLAB_REGISTRY = "registry.gitlab.com"
+GITLAB_JUNIT = ".dockyard/checks.xml"
 GITLAB_CONTEXT = "dockyard-engine"
 # GitHub keeps 10 GB for a repository, and evicts the oldest first.
 ACTIONS_CACHE_BUDGET = "4GB"
@@ -72,7 +73,7 @@ def render_github(
     if not registry:
         variables |= {"DOCKYARD_CACHE_DIR": folder, "DOCKYARD_CACHE_BUDGET": ACTIONS_CACHE_BUDGET}
     platform = platform_slug(settings.platforms) if settings.platforms else "linux-amd64"
-    prefix = f"dockyard-{image.replace('/', '-')}-{platform}-"
+    prefix = f"dockyard-{_slug(image)}-{platform}-"
     pinned = "@" in settings.python_image
     of_base = f"{prefix}${{{{ steps.base.outputs.digest }}}}-"
     project = "" if settings.project == "." else f"{settings.project}/"
@@ -94,6 +95,7 @@ def render_github(
         python_image=settings.python_image,
         cache_path=folder,
         cache_key=(prefix if pinned else of_base) + hashed,
+        records=f"dockyard-records-{_slug(image)}",
         restore_keys=[prefix] if pinned else [of_base, prefix],
         secrets=_secret_lines(settings),
     )
@@ -131,6 +133,7 @@ def render_gitlab(
         password="CI_REGISTRY_PASSWORD" if gitlab else "REGISTRY_PASSWORD",
         variables=variables,
         context=GITLAB_CONTEXT,
+        junit=f"{' --' if nox else ''} --junit={GITLAB_JUNIT}",
     )
 
 
@@ -143,6 +146,10 @@ def _common(
         "from_source": from_source and settings.cache_mounts != "none",
         "requirement": requirement,
     }
+
+
+def _slug(image: str) -> str:
+    return image.replace("/", "-")
 
 
 def _dedicated(settings: Settings) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,13 @@ def github(team: Team, tmp_path: Path, secrets: dict[str, str]) -> GitHubRunner:
 
 
 def record(job: Job) -> dict[str, Any]:
-    (path,) = (job.workspace / ".dockyard/builds").glob("*.json")
-    loaded = json.loads(path.read_text())
+    """The record that the job's build named; there are restored ones too, and those of checks."""
+    (name,) = (
+        found[1]
+        for step, text in job.printed.items()
+        if step != "Check" and (found := re.search(r"^  record +(\S+)$", text, re.MULTILINE))
+    )
+    loaded = json.loads((job.workspace / name).read_text())
     assert isinstance(loaded, dict)
     return loaded
 
@@ -139,7 +145,7 @@ def test_github_without_a_registry(team: Team, tmp_path: Path, package_index: Pa
     runner = github(team, tmp_path, {})
     first = runner.run(team.workflow)
     assert first.outputs["cache"]["cache-hit"] == ""
-    (key,) = runner.caches.keys
+    key, records = runner.caches.keys
     assert key == first.outputs["cache"]["cache-primary-key"]
     assert first.outputs["base"]["digest"].startswith("sha256:")
     assert runner.caches.size(key) > LARGE
@@ -148,22 +154,27 @@ def test_github_without_a_registry(team: Team, tmp_path: Path, package_index: Pa
     # A code change on an empty machine: the key hits exactly, nothing is made again nor saved.
     team.edit()
     package_index.reset()
-    second = runner.run(team.workflow, "push")
+    second = runner.run(team.workflow)
     assert second.outputs["cache"]["cache-hit"] == "true"
     assert "Save the build cache" in second.skipped
-    assert runner.caches.keys == [key]
+    assert runner.caches.keys[:2] == [key, records]
+    assert all(one.startswith("dockyard-records-") for one in runner.caches.keys[1:])
+    assert runner.caches.size(records) < KILOBYTES
     assert [step for step in ran_steps(record(second)) if "/src" not in step] == []
     assert package_index.bytes_served() == 0
 
-    # A changed dependency: the newest cache is taken, one layer is made, a new key is saved.
+    # A pull request that changes a dependency: main's cache is taken, one layer is made, a new key
+    # is saved, and the checks have main's record to compare with.
     team.change_small_package()
     package_index.reset()
-    third = runner.run(team.workflow)
+    third = runner.run(team.workflow, "pull_request")
     assert third.outputs["cache"]["cache-hit"] == "false"
     assert third.outputs["cache"]["cache-matched-key"] == key
+    assert record(third)["revision"]["branch"] == "feature"
     assert len(dependency_steps(record(third))) == 1
     assert SMALL <= package_index.bytes_served() < LARGE
-    assert len(runner.caches.keys) == 2
+    assert runner.caches.keys[-1] == third.outputs["cache"]["cache-primary-key"]
+    assert "on main" in third.printed["Check"]
 
 
 @pytest.mark.parametrize("team", [True], indirect=True)

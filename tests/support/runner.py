@@ -76,15 +76,24 @@ class Job:
 
 
 def _tools(folder: Path) -> Path:
-    """Make what a runner has on its PATH: uv, whose ``tool install`` offers this Dockyard."""
+    """Make what a runner has on its PATH: uv, whose ``tool install`` offers this Dockyard.
+
+    Of the checks, which have tests of their own, it makes only two quick ones.
+    """
     folder.mkdir(parents=True)
     command = Path(sys.executable).with_name("dockyard")
+    made = folder / "this-dockyard"
+    made.write_text(
+        "#!/bin/sh\n"
+        'test "$1" = check && set -- "$@" --only lock --only hit-rate\n'
+        f'exec {command} "$@"\n'
+    )
     uv = folder / "uv"
     uv.write_text(
         "#!/bin/sh\n"
         'test "$1 $2" = "tool install" || { echo "uv $*: not known here" >&2; exit 2; }\n'
         'test -n "$3" || exit 2\n'
-        f'mkdir -p "$HOME/.local/bin" && ln -sf {command} "$HOME/.local/bin/dockyard"\n'
+        f'mkdir -p "$HOME/.local/bin" && ln -sf {made} "$HOME/.local/bin/dockyard"\n'
     )
     (folder / "apk").write_text("#!/bin/sh\nexit 0\n")
     for one in folder.iterdir():
@@ -122,7 +131,10 @@ class GitHubRunner:
         self._jobs = 0
 
     def run(self, workflow: str, event: str = "push") -> Job:
-        """Run the workflow for an event on the branch main; a step that fails is an error."""
+        """Run the workflow for a push to main, or a pull request of the branch feature.
+
+        A step that fails is an error.
+        """
         self._jobs += 1
         machine = self.folder / f"machine-{self._jobs}"
         tools = _tools(machine / "tools")
@@ -135,12 +147,14 @@ class GitHubRunner:
             "github.event_name": event,
             "github.ref": "refs/heads/main" if event == "push" else "refs/pull/1/merge",
             "github.actor": "me",
+            "github.sha": f"sha-{self._jobs}",
             FORK: "true",
         }
         environment = {
             **_environment(machine / "home", tools),
             **self.variables,
             "GITHUB_ACTIONS": "true",
+            "GITHUB_EVENT_NAME": event,
             "GITHUB_REF": context["github.ref"],
             "GITHUB_REF_NAME": context["github.ref"].removeprefix("refs/").removeprefix("heads/"),
             "GITHUB_REF_TYPE": "branch",
@@ -198,7 +212,7 @@ class GitHubRunner:
     ) -> dict[str, str] | None:
         name = action.partition("@")[0]
         actions: dict[str, Callable[[], dict[str, str] | None]] = {
-            "actions/checkout": lambda: self._checkout(job),
+            "actions/checkout": lambda: self._checkout(job, environment["GITHUB_EVENT_NAME"]),
             "astral-sh/setup-uv": lambda: None,
             "docker/setup-buildx-action": lambda: _buildx(inputs, environment, job, builders),
             "docker/login-action": lambda: _login(inputs, environment),
@@ -207,10 +221,14 @@ class GitHubRunner:
         }
         return actions[name]()
 
-    def _checkout(self, job: Job) -> None:
+    def _checkout(self, job: Job, event: str) -> None:
         source = f"file://{self.repository}"
         command = ["git", "clone", "--quiet", "--depth", "1", "--branch", "main", source]
         subprocess.run([*command, str(job.workspace)], check=True, capture_output=True)
+        if event != "push":
+            # A pull request's is of a merge that no branch has.
+            detach = ["git", "-C", str(job.workspace), "checkout", "--quiet", "--detach"]
+            subprocess.run(detach, check=True, capture_output=True)
 
     def _restore(self, inputs: dict[str, str], job: Job) -> dict[str, str]:
         path, key = job.workspace / inputs["path"], inputs["key"]

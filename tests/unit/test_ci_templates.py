@@ -15,6 +15,7 @@ import yaml
 from dockyard.buildkitd_config import buildkit_config
 from dockyard.ci_templates import render_github, render_gitlab
 from dockyard.settings import Origin, Settings, Source
+from support.ci_recipes import DOCUMENT, renewed
 from support.settings import make_settings
 
 ROOT = Path("/repository")
@@ -196,11 +197,23 @@ def test_the_key_is_of_what_the_dependency_layers_depend_on() -> None:
     base = f"{stem}${{{{ steps.base.outputs.digest }}}}-"
     assert restore["key"] == base + hashed
     assert restore["restore-keys"].split("\n")[:2] == [base, stem]
-    assert "github.sha" not in render_github(make_settings(ROOT, **changes), image="shop")
+    assert "github.sha" not in json.dumps(restore)
     saved = step(workflow, "Save the build cache")
     assert saved["if"] == "steps.cache.outputs.cache-hit != 'true'"
     assert saved["with"]["key"] == "${{ steps.cache.outputs.cache-primary-key }}"
     assert saved["with"]["path"] == restore["path"] == ".dockyard/cache"
+
+
+def test_a_pull_request_is_compared_with_the_last_build_s_record() -> None:
+    workflow = github({})
+    restored, kept = step(workflow, "Restore the last"), step(workflow, "Keep the build's record")
+    assert restored["if"] == "github.event_name == 'pull_request'"
+    assert kept["if"] == "github.event_name == 'push'"
+    assert restored["with"]["path"] == kept["with"]["path"] == ".dockyard/builds"
+    assert kept["with"]["key"].startswith(restored["with"]["restore-keys"].strip())
+    names = [one.get("name") for one in steps(workflow)]
+    order = ["Build", "Restore the last build's record", "Check", "Save the build cache"]
+    assert [name for name in names if name in order] == order
 
 
 def test_a_pinned_base_is_not_looked_up() -> None:
@@ -230,7 +243,12 @@ def test_cache_mounts_travel_where_something_is_built_from_source() -> None:
 def test_checks_run_by_nox_where_it_has_them(nox: bool, command: str) -> None:
     expected = command if nox else f"dockyard {command}"
     assert step(github({}, nox=nox), "Check")["run"] == expected
-    assert gitlab({}, nox=nox)["check-image"]["script"][-1] == expected
+    jobs = gitlab({}, nox=nox)
+    ran = jobs["check-image"]["script"][-1]
+    assert ran.startswith(expected)
+    # GitLab shows what the checks say, where its artifacts say they are.
+    report = jobs[".dockyard"]["artifacts"]["reports"]["junit"]
+    assert ran.removeprefix(expected) == f"{' --' if nox else ''} --junit={report}"
 
 
 def test_actions_are_pinned() -> None:
@@ -252,3 +270,8 @@ def test_gitlab_has_a_context_for_the_builder_and_images_with_a_version() -> Non
     assert base["image"] == "docker:28"
     assert base["services"] == ["docker:28-dind"]
     assert base["variables"]["DOCKYARD_REGISTRY"] == "$CI_REGISTRY_IMAGE"
+
+
+def test_the_documentation_shows_what_is_rendered() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert renewed(text) == text, "run `python -m support.ci_recipes` in tests/"

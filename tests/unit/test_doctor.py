@@ -254,21 +254,23 @@ def test_a_lock_that_is_held_is_named(settings: Settings, monkeypatch: pytest.Mo
     assert read_leftovers(settings).held_by is None
 
 
-def test_unreadable_records_are_renamed(settings: Settings) -> None:
+def test_unreadable_records_are_set_aside(settings: Settings) -> None:
     folder = settings.root / ".dockyard/builds"
     folder.mkdir(parents=True)
-    (folder / "20260101T000000.000Z-1.json").write_text("{")
+    broken = folder / "20260101T000000.000Z-1.json"
+    broken.write_text("{")
     newer = folder / "20260101T000000.000Z-2.json"
     newer.write_text('{"schema": 99}')
     found = read_leftovers(settings)
-    assert [reason for _, reason in found.unreadable] == ["it is truncated"]
+    assert [path for path, _ in found.unreadable] == [str(broken)]
     finding = Finding("", Verdict.NOTE, "", repair=Repair.RECORDS)
+    (would,) = repair([finding], settings, {}, dry_run=True)
+    assert would.done == (f"set aside {broken}",)
+    assert broken.exists()
     (done,) = repair([finding], settings, {}, dry_run=False)
-    assert len(done.done) == 1
-    assert sorted(one.name for one in folder.iterdir()) == [
-        "20260101T000000.000Z-1.json.unreadable",
-        newer.name,
-    ]
+    assert done.done == (f"moved to {folder / 'unreadable' / broken.name}",)
+    assert [one.name for one in folder.glob("*.json")] == [newer.name]
+    assert read_leftovers(settings).unreadable == ()
 
 
 def test_a_repair_that_fails_is_told_and_hinders_no_other(

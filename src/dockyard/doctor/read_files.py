@@ -138,7 +138,7 @@ def read_leftovers(settings: Settings) -> Leftovers:
             (str(one.path), one.reason)
             for one in load_records(settings.root, READ_RECORDS)[1]
             # One of a newer Dockyard is of use to that.
-            if "newer" not in one.reason
+            if one.damaged
         ]
     crashes = sorted(state.glob("crash-*.log")) if state.is_dir() else []
     return Leftovers(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dockyard.doctor.findings import Finding, Repair
-from dockyard.errors import DockyardError, RecordError
+from dockyard.errors import DockyardError
 
 if TYPE_CHECKING:
     from dockyard.settings import Settings
@@ -124,19 +124,13 @@ def _leftovers(settings: Settings, environment: Mapping[str, str], dry_run: bool
 
 
 def _records(settings: Settings, environment: Mapping[str, str], dry_run: bool) -> list[str]:
-    """Rename records that cannot be read, so that nobody reads them; none is removed."""
-    from dockyard.doctor.read_files import read_leftovers
+    """Move records that cannot be read aside, so that nobody reads them; none is removed."""
+    from dockyard.doctor.read_files import READ_RECORDS
+    from dockyard.records import load_records
 
-    done = []
-    for name, _ in read_leftovers(settings).unreadable:
-        path = Path(name)
-        target = path.with_name(f"{path.name}.unreadable")
-        if target.exists():
-            raise RecordError("there is one of that name already", where=str(target))
-        if not dry_run:
-            path.rename(target)
-        done.append(f"{'rename' if dry_run else 'renamed'} {path.name} to {target.name}")
-    return done
+    before = load_records(settings.root, READ_RECORDS, set_aside=not dry_run)[1]
+    verb = "set aside" if dry_run else "moved to"
+    return [f"{verb} {one.path}" for one in before if one.damaged]
 
 
 REPAIRS: Mapping[Repair, Callable[[Settings, Mapping[str, str], bool], list[str]]] = {

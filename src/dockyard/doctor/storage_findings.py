@@ -172,7 +172,7 @@ def state_findings(left: Leftovers) -> tuple[Finding, ...]:
                 topic,
                 f"{len(left.unreadable)} build record(s) cannot be read",
                 f"{path}: {reason}{more}",
-                "`invoke doctor --fix --only state` renames them to *.unreadable",
+                "`invoke doctor --fix --only state` moves them to unreadable/",
                 Repair.RECORDS,
             )
         )

@@ -243,19 +243,38 @@ def _reads(requests: Iterable[RegistryRequest]) -> list[RegistryRequest]:
     return [one for one in requests if one.method == "GET" and one.status in (200, 206)]
 
 
-def _bytes_read(one: RegistryRequest, sizes: Mapping[str, int]) -> tuple[int | None, str]:
-    """Tell how many bytes a read blob has, or of the range that was asked for."""
-    size = sizes.get(one.digest or "")
+def _first_byte(one: RegistryRequest) -> int | None:
+    """Tell where a read begins, from 0; None for a range that is not understood."""
+    if one.status != 206:
+        return 0
+    first = (one.range or "").removeprefix("bytes=").partition("-")[0]
+    return int(first) if first.isdecimal() else None
+
+
+def _bytes_read(
+    one: RegistryRequest, sizes: Mapping[str, int], reads: Sequence[RegistryRequest]
+) -> tuple[int | None, str]:
+    """Tell how many bytes a request read of a blob; ``reads`` are all the run's.
+
+    A download that was cut off is resumed where it broke, which tells how much had arrived.
+    """
+    size, first = sizes.get(one.digest or ""), _first_byte(one)
+    if first is None:
+        return None, "a part of a blob was read, and nothing tells which"
     if one.broken:
-        return None, "a download was cut off, and nothing tells how much had arrived"
+        alike = (
+            _first_byte(other)
+            for other in reads
+            if (other.repository, other.digest) == (one.repository, one.digest)
+        )
+        resumed = min((at for at in alike if at is not None and at > first), default=None)
+        if resumed is None:
+            return None, "a download was cut off, and nothing tells how much had arrived"
+        return resumed - first, ""
     if size is None:
         return None, f"nothing tells the size of {one.digest}"
-    if one.status == 206:
-        first, dash, last = (one.range or "").removeprefix("bytes=").partition("-")
-        if not dash or not first.isdecimal() or (last and not last.isdecimal()):
-            return None, "a part of a blob was read, and nothing tells which"
-        return min(int(last) + 1 if last else size, size) - int(first), ""
-    return size, ""
+    last = (one.range or "").rpartition("-")[2] if one.status == 206 else ""
+    return min(int(last) + 1 if last.isdecimal() else size, size) - first, ""
 
 
 def _read(
@@ -267,12 +286,13 @@ def _read(
 ) -> None:
     """Add what a run read from registries."""
     seen = set()
-    for one in _reads(run.requests or ()):
+    reads = _reads(run.requests or ())
+    for one in reads:
         cache = one.repository in run.imports and one.repository not in bases
         if not cache and one.accept in _CONFIGURATIONS:
             continue
         seen.add(one.digest)
-        sums["cache_read" if cache else "base_read"].add(*_bytes_read(one, sizes))
+        sums["cache_read" if cache else "base_read"].add(*_bytes_read(one, sizes, reads))
     for reference in run.imported:
         digest, size = registry.configurations.get(reference, (None, None))
         if size is None or digest not in seen:

@@ -13,7 +13,7 @@ import pytest
 from support.builders import throwaway_builder
 from support.engine import Cleanup, docker, random_name
 from support.index import PackageIndex
-from support.registry import Registry, Transfer
+from support.registry import Fault, Registry, Request, Transfer
 from support.service import Service
 from support.wheels import make_wheel
 
@@ -55,9 +55,15 @@ class Counted:
     def repository(self) -> str:
         return f"acme/{self.service.name}"
 
-    def build(self, *arguments: str, **changes: str) -> dict[str, Any]:
+    def build(
+        self,
+        *arguments: str,
+        fault: Callable[[Request], Fault | None] | None = None,
+        **changes: str,
+    ) -> dict[str, Any]:
         """Build; registry and index have then counted this build alone."""
         self.registry.reset()
+        self.registry.fault = fault
         self.index.reset()
         return self.service.build(*arguments, **changes)
 
@@ -74,7 +80,7 @@ class Counted:
         return [
             one
             for one in self.registry.transfers
-            if one.method == method and "/blobs/" in one.path and one.status in (200, 201)
+            if one.method == method and "/blobs/" in one.path and one.status in (200, 201, 206)
         ]
 
     def image(self) -> dict[str, int]:
@@ -84,15 +90,17 @@ class Counted:
 
     def base_read(self) -> int:
         """Bytes of layers that were read from the base images' repositories."""
-        configurations = set()
-        for reference in self.images:
-            name, _, tag = reference.partition("/")[2].partition(":")
-            configurations.add(self.registry.manifest(name, tag)["config"]["digest"])
+        configurations = {self.configuration(reference) for reference in self.images}
         return sum(
             one.bytes_sent
             for one in self.blobs("GET")
             if f"/{self.repository}/" not in one.path and one.digest not in configurations
         )
+
+    def configuration(self, reference: str) -> str:
+        """The digest of an image's configuration."""
+        name, _, tag = reference.partition("/")[2].partition(":")
+        return str(self.registry.manifest(name, tag)["config"]["digest"])
 
     def cache_read(self) -> int:
         return sum(
@@ -143,6 +151,25 @@ def pushing(counted: Callable[..., Counted], registry: Registry) -> Counted:
     return counted(DOCKYARD_DRIVER="docker-container", DOCKYARD_REGISTRY=f"{registry.host}/acme")
 
 
+class CutOnce:
+    """Cuts the first download of the base image's layer off; BuildKit resumes it.
+
+    ``configuration`` is the digest of what is no layer.
+    """
+
+    def __init__(self, configuration: str) -> None:
+        self.configuration = configuration
+        self.happened = False
+
+    def __call__(self, request: Request) -> Fault | None:
+        if self.happened or request.method != "GET" or "/blobs/" not in request.path:
+            return None
+        if "/base/python/" not in request.path or request.digest == self.configuration:
+            return None
+        self.happened = True
+        return Fault(cut_after=500_000)
+
+
 def check_without_history(pushing: Counted, builder: str, folder: Path) -> None:
     """Push once more with a buildx that has no history: what that would tell is unknown."""
     program = folder / "without-history/docker"
@@ -165,7 +192,9 @@ def test_pushes_from_builders_that_start_empty(pushing: Counted, tmp_path: Path)
     """First to an empty registry, then a code change, then one package's other version."""
     large, small = (pushing.packages[role] for role in ("large", "small"))
     with throwaway_builder() as builder:
-        traffic = pushing.build("--push", DOCKYARD_BUILDER=builder)["traffic"]
+        cut = CutOnce(pushing.configuration(pushing.images.python))
+        traffic = pushing.build("--push", fault=cut, DOCKYARD_BUILDER=builder)["traffic"]
+        assert cut.happened
         assert traffic["unknown"] is None
         pushing.check_registry(traffic)
         pushing.check_packages(traffic, {f"{large}==1.0", f"{small}==1.0"})

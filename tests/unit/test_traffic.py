@@ -231,6 +231,18 @@ def test_a_download_that_was_cut_off_and_tried_again_is_unknown() -> None:
     assert found.cache_read == 0
 
 
+def test_a_download_that_was_resumed_is_known() -> None:
+    """As BuildKit does it: from where it broke, twice here."""
+    parts = (
+        get(BASE, ONE, broken=True),
+        get(BASE, ONE, broken=True, status=206, range="bytes=100-"),
+        get(BASE, ONE, status=206, range="bytes=300-"),
+    )
+    assert added(caching(*parts, imported=())).base_read == 500
+    again = (get(BASE, ONE, broken=True), get(BASE, ONE))
+    assert "cut off" in why(added(caching(*parts[:2], *again, imported=())), "base_read")
+
+
 def test_a_cache_whose_configuration_nobody_knows_is_unknown() -> None:
     found = added(caching(), registry=RegistryFacts(reason="it did not answer"))
     assert why(found, "cache_read") == "it did not answer"

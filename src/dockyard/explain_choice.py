@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dockyard import boundary
 from dockyard.errors import RecordError
@@ -20,10 +20,17 @@ if TYPE_CHECKING:
     from dockyard.explain_model import Explanation
     from dockyard.records import BuildRecord, UnreadableRecord
 
-__all__ = ["choose_before", "choose_build", "explain_build", "why_line"]
+__all__ = [
+    "Choice",
+    "choose_before",
+    "choose_build",
+    "explain_build",
+    "explain_recorded",
+    "why_line",
+]
 
-# So many records are read after a build to find one to compare it with.
-LOOKED_BACK = 20
+# So many records are read to find one to compare a build with; the more where that is not enough.
+LOOKED_BACK = (4, 25)
 _SHOWN = 5
 
 
@@ -96,10 +103,16 @@ def _comparable(record: BuildRecord, earlier: BuildRecord) -> bool:
     )
 
 
-def choose_before(
-    record: BuildRecord, earlier: Sequence[BuildRecord]
-) -> tuple[BuildRecord, str] | None:
-    """Choose what to compare a build with, and say why; ``earlier`` is newest first.
+class Choice(NamedTuple):
+    """An earlier build to compare with, and why that one; ``exact``: no older one fits better."""
+
+    record: BuildRecord
+    why: str
+    exact: bool = False
+
+
+def choose_before(record: BuildRecord, earlier: Sequence[BuildRecord]) -> Choice | None:
+    """Choose what to compare a build with; ``earlier`` is newest first.
 
     It is the newest one of the same project and image that the same builder made, for all of the
     platforms where there is such a one.
@@ -108,13 +121,15 @@ def choose_before(
     platforms = set(effective_platforms(record))
     same_builder = [one for one in comparable if builder_differs(one, record) is not True]
     name = record.builder.get("name")
+    why = f"the newest before it on the builder {name}"
     for one in same_builder:
         if platforms <= set(effective_platforms(one)):
-            return one, f"the newest before it on the builder {name}, for the same platform"
+            return Choice(one, f"{why}, for the same platform", exact=True)
     for one in same_builder:
-        return one, f"the newest before it on the builder {name}, for another platform"
+        return Choice(one, f"{why}, for another platform")
     for one in comparable:
-        return one, f"the newest before it; none of the same builder ({name}) is recorded"
+        why = f"the newest before it; none of the same builder ({name}) is recorded"
+        return Choice(one, why)
     return None
 
 
@@ -126,8 +141,31 @@ def explain_build(
 
     position = choose_build(build, records, unreadable)
     chosen = choose_before(records[position], records[position + 1 :])
-    before, why = chosen or (None, "")
-    return explain(records[position], before, why)
+    return explain(records[position], *(chosen[:2] if chosen else (None, "")))
+
+
+def explain_recorded(
+    root: Path, build: str, keep: int
+) -> tuple[Explanation, Sequence[UnreadableRecord]]:
+    """Explain the build that BUILD names, and say which records could not be read for it.
+
+    ``keep`` is how many records there may be. Raises RecordError as :func:`choose_build` does.
+    """
+    from dockyard.records import load_records
+
+    wanted = build.strip()
+    counted_back = int(wanted) if re.fullmatch(r"\d{1,3}", wanted) else 0
+    named = not counted_back and wanted not in ("", "last", "0")
+    unreadable: dict[str, UnreadableRecord] = {}
+    for back in (keep,) if named else LOOKED_BACK:
+        limit = counted_back + 1 + back
+        records, bad = load_records(root, limit, set_aside=True)
+        unreadable.update((one.path.name, one) for one in bad)
+        position = choose_build(build, records, tuple(unreadable.values()))
+        chosen = choose_before(records[position], records[position + 1 :])
+        if len(records) < limit or (chosen and chosen.exact):
+            break
+    return explain_build(build, records), tuple(unreadable.values())
 
 
 def why_line(root: Path, record: BuildRecord) -> str | None:
@@ -144,7 +182,10 @@ def why_line(root: Path, record: BuildRecord) -> str | None:
     seconds = sum(record.steps[number].seconds for number in ran)
     if not worth_a_line(seconds, layer_bytes(record, ran)[0]):
         return None
-    records, _ = load_records(root, LOOKED_BACK)
-    chosen = choose_before(record, [one for one in records if one.id < record.id])
-    line = one_line(explain(record, *chosen)) if chosen else None
+    for back in LOOKED_BACK:
+        records, _ = load_records(root, back)
+        chosen = choose_before(record, [one for one in records if one.id < record.id])
+        if len(records) < back or (chosen and chosen.exact):
+            break
+    line = one_line(explain(record, *chosen[:2])) if chosen else None
     return line and line.replace("`invoke ", f"`{boundary.program} ")

@@ -140,9 +140,7 @@ def _detail(cause: Cause, detail: Detail) -> str:
 
 
 def _details(cause: Cause) -> Iterator[Line]:
-    details = cause.details
-    if len(details) == 1 and details[0].text == cause.summary:
-        return
+    details = [one for one in cause.details if one.text != cause.summary]
     for one in details[:SHOWN_DETAILS]:
         yield f"     {_detail(cause, one)}", ""
     if rest := details[SHOWN_DETAILS:]:

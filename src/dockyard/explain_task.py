@@ -24,14 +24,12 @@ __all__ = ["explain"]
 @reported
 def explain(context: Context, build: str = "last", json: bool = False) -> None:
     """Say why the steps of a build ran: what changed since the build before, and what that cost."""
-    from dockyard.explain_choice import explain_build
+    from dockyard.explain_choice import explain_recorded
     from dockyard.explain_display import render_explanation
-    from dockyard.records import load_records
     from dockyard.settings import redactor
 
     settings = task_settings()
-    records, unreadable = load_records(settings.root, settings.records)
-    found = explain_build(build, records, unreadable)
+    found, unreadable = explain_recorded(settings.root, build, settings.records)
     for one in unreadable:
         sys.stderr.write(f"not looked at: {one.path}: {one.reason}\n")
     clean = redactor(settings)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from dockyard import process
 from dockyard.bench.commits_result import Traffic
+from dockyard.bench.images import docker, platform_manifest, pulled_bytes, resolve_images
 from dockyard.bench.registry_server import RegistryServer
-from dockyard.bench.site import docker, platform_manifest, pulled_bytes, resolve_images
 from dockyard.errors import BuilderError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from dockyard import process
-from dockyard.bench.site import COMMAND_SECONDS
+from dockyard.bench.images import COMMAND_SECONDS
 from dockyard.caches.builder_usage import UsageRecord, builder_usage
 from dockyard.errors import BuilderError
 

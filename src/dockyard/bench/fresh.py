@@ -11,9 +11,10 @@ from typing import Any
 
 from dockyard.bench.building import Built, run_timed
 from dockyard.bench.dockerfiles import NAIVE, OURS, Caches, buildx_command, invoke_command
+from dockyard.bench.images import platform_manifest, pulled_bytes
 from dockyard.bench.results import Measurement
 from dockyard.bench.scenarios import FIRST_BUILD, Cell
-from dockyard.bench.site import Site, platform_manifest, pulled_bytes
+from dockyard.bench.site import Site
 from dockyard.bench.storage import clone_storage, pack, unpack
 from dockyard.bench.workspace import checkout, commit
 

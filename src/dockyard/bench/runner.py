@@ -163,7 +163,7 @@ def _machine() -> Machine:
 
 def _versions(settings: Settings, environment: Mapping[str, str]) -> Versions:
     from dockyard import __version__
-    from dockyard.bench.site import resolve_images
+    from dockyard.bench.images import resolve_images
     from dockyard.revision import begin_revision
 
     revision = begin_revision(settings.root, environment)

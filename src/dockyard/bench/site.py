@@ -8,61 +8,36 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dockyard import process
 from dockyard.bench.bandwidth import Line
+from dockyard.bench.images import COMMAND_SECONDS, Images, docker, put_image, resolve_images
 from dockyard.bench.leftovers import PREFIX, remove_leftovers
 from dockyard.bench.package_index import IndexServer
 from dockyard.bench.registry_server import RegistryServer
 from dockyard.bench.workspace import Change, repository_copy, with_changes
-from dockyard.errors import BuilderError, EngineError, ProjectError
+from dockyard.errors import BuilderError, ProjectError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from dockyard.engine import EngineFacts
     from dockyard.settings import Settings
 
 __all__ = [
-    "Images",
     "Site",
     "command_environment",
-    "docker",
     "open_site",
-    "platform_manifest",
-    "pulled_bytes",
-    "resolve_images",
 ]
 
-COMMAND_SECONDS = 600.0
 PYPI = "https://pypi.org/simple"
 # Of the caller's environment, what would change a build or what it says of itself.
 _DROPPED = ("BUILD", "CI", "DOCKYARD_", "GITHUB_", "SOURCE_DATE_EPOCH", "SSL_CERT_", "UV_")
 
 
-@dataclass(frozen=True)
-class Images:
-    """References of the base images as they resolve on this machine, and of BuildKit's."""
-
-    python: str
-    uv: str
-    buildkit: str
-
-
 def command_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the timed commands' environment: the caller's, without what configures builds."""
     return {name: value for name, value in environment.items() if not name.startswith(_DROPPED)}
-
-
-def docker(*arguments: str, error: type[EngineError] | type[BuilderError] = EngineError) -> str:
-    """Run a docker command that prepares or removes something. Raises what it complained of."""
-    done = process.run(["docker", *arguments], timeout=COMMAND_SECONDS)
-    if not done.succeeded:
-        from dockyard.builder_facts import said
-
-        raise error(f"`docker {' '.join(arguments[:3])}` failed: {said(done)}")
-    return done.stdout.strip()
 
 
 @dataclass
@@ -215,27 +190,6 @@ def _named(reference: str, name: str) -> str:
     return f"{name}:{tag if '/' not in tag else 'latest'}"
 
 
-def resolve_images(
-    settings: Settings, environment: Mapping[str, str]
-) -> tuple[Images, EngineFacts]:
-    """Find the base images and BuildKit's on this machine. Raises what none can do without."""
-    from dockyard.base_images import resolve_base_images
-    from dockyard.engine import engine_facts
-    from dockyard.state import State
-
-    state = State(settings.root)
-    engine = engine_facts(state, environment, fresh=True)
-    wanted = {
-        "PYTHON_IMAGE": settings.python_image,
-        "UV_IMAGE": settings.uv_image,
-        "BUILDKIT_IMAGE": settings.buildkit_image,
-    }
-    found = resolve_base_images(
-        wanted, mirrors=settings.image_mirrors, state=state, engine=engine, fresh=True
-    )
-    return Images(*(image.resolved for image in found)), engine
-
-
 @contextmanager
 def open_site(
     settings: Settings,
@@ -274,38 +228,6 @@ def open_site(
         )
         stack.push(site._undo)
         for image, pushed in ((images.python, site.python_image), (images.uv, site.uv_image)):
-            _put(image, pushed.replace(registry.host, registry.uncounted_host))
+            if put_image(image, pushed.replace(registry.host, registry.uncounted_host)):
+                site.at_end(process.run, ["docker", "image", "rm", image])
         yield site
-
-
-def _put(image: str, target: str) -> None:
-    """Copy an image that the engine or a registry has into the bench's registry."""
-    held = process.run(["docker", "image", "inspect", image], timeout=60).succeeded
-    if not held:
-        docker("pull", "--quiet", image)
-    docker("tag", image, target)
-    try:
-        docker("push", "--quiet", target)
-    finally:
-        docker("image", "rm", target)
-
-
-def platform_manifest(registry: RegistryServer, repository: str, tag: str) -> dict[str, Any]:
-    """Return the image's manifest, of an index the first that is no attestation."""
-    manifest = registry.manifest(repository, tag)
-    for entry in manifest.get("manifests", []):
-        if entry.get("platform", {}).get("os") != "unknown":
-            return registry.manifest(repository, entry["digest"])
-    return manifest
-
-
-def blobs(manifest: dict[str, Any]) -> dict[str, int]:
-    """Return the bytes of an image's blobs by digest: layers and configuration."""
-    entries = [manifest["config"], *manifest["layers"]]
-    return {entry["digest"]: int(entry["size"]) for entry in entries}
-
-
-def pulled_bytes(before: dict[str, Any], after: dict[str, Any]) -> int:
-    """Sum the blobs that a machine pulls which holds ``before``."""
-    held = blobs(before)
-    return sum(size for digest, size in blobs(after).items() if digest not in held)

@@ -14,9 +14,10 @@ from dockyard import process
 from dockyard.bench.building import Built, run_timed
 from dockyard.bench.dockerfiles import OURS, Caches, buildx_command, invoke_command, shim
 from dockyard.bench.engine_cache import EngineCache
+from dockyard.bench.images import docker, platform_manifest, pulled_bytes
 from dockyard.bench.results import Measurement
 from dockyard.bench.scenarios import FIRST_BUILD, Cell
-from dockyard.bench.site import Site, docker, platform_manifest, pulled_bytes
+from dockyard.bench.site import Site
 from dockyard.bench.storage import clone_storage
 from dockyard.bench.workspace import checkout, commit
 

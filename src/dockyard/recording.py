@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dockyard.errors import DockyardError
     from dockyard.preparation import Prepared
     from dockyard.trace import BuildTrace, CacheTransfer, Step
-    from dockyard.traffic import ImageBlob, PushedImage
+    from dockyard.traffic_parts import ImageBlob, PushedImage
 
 # The stages whose whole content becomes one layer, beside those of the dependencies.
 STAGED = "environment|local-packages|project|authorities"

@@ -9,124 +9,25 @@ all known, the sum is None and ``unknown`` says why.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dockyard.layer_reports import BuiltFromSource, IndexAttempt, parse_report
+from dockyard.package_traffic import package_traffic
 from dockyard.record_parts import TrafficRecord
 from dockyard.steps import StepKind
+from dockyard.traffic_parts import BuildRun, LocalCacheFacts, RegistryFacts, Sum
 
 if TYPE_CHECKING:
     from dockyard.known_project import LockedPackage
     from dockyard.registry_spans import RegistryRequest
-    from dockyard.trace import BuildTrace, Step
+    from dockyard.trace import BuildTrace
 
-__all__ = [
-    "BuildRun",
-    "ImageBlob",
-    "LocalCacheFacts",
-    "PushedImage",
-    "RegistryFacts",
-    "Sum",
-    "add_up",
-]
+__all__ = ["FAILED", "add_up"]
 
 FAILED = "the build did not come to its end"
-# A file that an index has not, or that is refused before it is sent, costs no bytes.
-_COSTS_NOTHING = ("not found", "no version of", "404", "connection refused", "dns error")
 _CONFIGURATIONS = (
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
 )
-
-
-@dataclass(frozen=True)
-class ImageBlob:
-    """A layer of the pushed image: its digest, and its size in bytes, compressed."""
-
-    digest: str
-    size: int
-
-
-@dataclass(frozen=True)
-class PushedImage:
-    """What a registry's manifest tells of the image: its layers from the base, all its bytes."""
-
-    layers: tuple[ImageBlob, ...]
-    bytes: int
-
-
-@dataclass
-class Sum:
-    """A sum of bytes, or the first reason why it cannot be known."""
-
-    bytes: int = 0
-    reason: str | None = None
-
-    def add(self, count: int | None, reason: str = "") -> None:
-        """Add a part; None is one that is not known, for the given reason."""
-        if count is None:
-            self.reason = self.reason or reason
-        else:
-            self.bytes += count
-
-    @property
-    def value(self) -> int | None:
-        """The sum, if all of it is known."""
-        return None if self.reason else self.bytes
-
-
-@dataclass(frozen=True)
-class BuildRun:
-    """One run of buildx: what it was told of registries, and what it did.
-
-    ``pushes``: it pushes the image. ``imports``: the repositories (``host/path``) of the registry
-    caches that it was told to read, with those that it did read in ``imported``, by reference.
-    ``exports``: it writes a cache to a registry. ``requests`` are None where the builder's history
-    could not be read, for ``reason``.
-    """
-
-    trace: BuildTrace
-    pushes: bool = False
-    imports: frozenset[str] = frozenset()
-    imported: tuple[str, ...] = ()
-    exports: bool = False
-    requests: tuple[RegistryRequest, ...] | None = None
-    reason: str = "the builder's history was not read"
-
-    @property
-    def uses_registry(self) -> bool:
-        """Whether more went to registries, or came from there, than base images."""
-        return self.pushes or self.exports or bool(self.imports)
-
-
-@dataclass(frozen=True)
-class RegistryFacts:
-    """What was found in registries to go with the requests: sizes, in bytes.
-
-    ``image``: digest → size of the image's blobs (its layers and configurations), None where its
-    manifest could not be read. ``configurations``: cache reference → digest and size of its
-    configuration, which BuildKit reads without a trace of it. ``sizes``: of any further blobs.
-    ``reason`` says why something is missing.
-    """
-
-    image: Mapping[str, int] | None = None
-    configurations: Mapping[str, tuple[str, int]] = field(default_factory=dict)
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    reason: str = "the registry did not answer"
-
-
-@dataclass(frozen=True)
-class LocalCacheFacts:
-    """A local cache's folder: the blobs that it held, by digest; bytes read and added.
-
-    See :class:`dockyard.caches.access.LocalCacheAccess`.
-    """
-
-    blobs: frozenset[str] = frozenset()
-    read: int | None = 0
-    written: int | None = 0
-    reason: str = ""
 
 
 def add_up(
@@ -168,7 +69,7 @@ def add_up(
         for name in names:
             sums[name].add(None, repeated)
     context = _context_sent(runs[0].trace)
-    packages, downloaded, cached = _packages(runs[0].trace, locked)
+    packages, downloaded, cached = package_traffic(runs[0].trace, locked)
     unknown = {name: one.reason for name, one in (*sums.items(), *packages.items()) if one.reason}
     if context is None:
         unknown["context_sent"] = "the build sent no context"
@@ -321,77 +222,3 @@ def _written(run: BuildRun, sums: Mapping[str, Sum], registry: RegistryFacts) ->
         sums["layers_skipped"].add(
             sum(size for digest, size in image.items() if digest not in sent)
         )
-
-
-def _packages(
-    trace: BuildTrace, locked: Sequence[LockedPackage]
-) -> tuple[dict[str, Sum], tuple[str, ...], tuple[str, ...]]:
-    """Add up the distributions of the steps that ran: downloaded, and taken from uv's cache."""
-    sums = {"packages_downloaded": Sum(), "packages_cached": Sum()}
-    names: dict[str, list[str]] = {name: [] for name in sums}
-    known = {one.name: one for one in locked}
-    for step in trace.steps:
-        if step.kind != StepKind.RUN or not step.ran or not _installs(step):
-            continue
-        reports = [report for line in step.log for report in parse_report(line)]
-        told = [one for one in reports if isinstance(one, IndexAttempt)]
-        if step.error:
-            _add_reason(sums, f"{step.stage or 'a step'} failed while it installed")
-        elif not reports:
-            _add_reason(
-                sums, f"{step.stage or 'a step'} installs without telling what it downloads"
-            )
-        for attempt in told:
-            _add_attempt(attempt, sums, names, known)
-        for one in reports:
-            if isinstance(one, BuiltFromSource) and one.downloaded:
-                sums["packages_downloaded"].add(
-                    None,
-                    f"{', '.join(one.downloaded)} was downloaded to build from source, "
-                    "and the lock does not tell its size",
-                )
-    return sums, tuple(names["packages_downloaded"]), tuple(names["packages_cached"])
-
-
-def _add_reason(sums: Mapping[str, Sum], reason: str) -> None:
-    for one in sums.values():
-        one.add(None, reason)
-
-
-def _installs(step: Step) -> bool:
-    """Tell whether a step installs packages: by Dockyard's script, or by a tool that does."""
-    words = step.instruction
-    tools = ("install-layer", "uv sync", "uv pip install", "pip install", "pip3 install")
-    return any(tool in words for tool in tools)
-
-
-def _add_attempt(
-    attempt: IndexAttempt,
-    sums: Mapping[str, Sum],
-    names: Mapping[str, list[str]],
-    known: Mapping[str, LockedPackage],
-) -> None:
-    if attempt.downloaded is None or attempt.cached is None:
-        _add_reason(sums, "install-layer in the Dockerfile is an older one, which does not tell")
-        return
-    if attempt.rejected and not any(sign in attempt.reason.lower() for sign in _COSTS_NOTHING):
-        sums["packages_downloaded"].add(
-            None, f"the index {attempt.index} failed, and nothing tells how much it had sent"
-        )
-    if silent := set(attempt.served) - {*attempt.downloaded, *attempt.cached}:
-        _add_reason(sums, f"uv did not tell where it took {min(silent)} from")
-    for name, listed in (
-        ("packages_downloaded", attempt.downloaded),
-        ("packages_cached", attempt.cached),
-    ):
-        for package in listed:
-            names[name].append(package)
-            locked = known.get(package)
-            if locked is None or locked.bytes is None:
-                sums[name].add(None, f"the lock does not tell the size of {package}")
-            elif not locked.wheel and name == "packages_downloaded":
-                sums[name].add(
-                    None, f"{package} is built from source, of which uv does not tell what it took"
-                )
-            else:
-                sums[name].add(locked.bytes)

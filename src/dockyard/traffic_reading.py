@@ -7,27 +7,18 @@ is unknown in the record, with the reason.
 
 from __future__ import annotations
 
-import json
 import tempfile
-import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dockyard import process
 from dockyard.base_images import normalise
-from dockyard.errors import DockyardError
 from dockyard.recording import parse_cache_option
-from dockyard.traffic import (
-    FAILED,
-    BuildRun,
-    ImageBlob,
-    LocalCacheFacts,
-    PushedImage,
-    RegistryFacts,
-    add_up,
-)
+from dockyard.traffic import FAILED, add_up
+from dockyard.traffic_parts import BuildRun, LocalCacheFacts, PushedImage, RegistryFacts
+from dockyard.traffic_questions import RegistryQuestions
 
 if TYPE_CHECKING:
     from dockyard.caches.access import LocalCacheAccess
@@ -52,17 +43,6 @@ class _Started:
     bundle: Path | None = None
 
 
-@dataclass
-class _Answers:
-    """What registries answered."""
-
-    image: dict[str, int] | None = None
-    layers: tuple[ImageBlob, ...] = ()
-    configurations: dict[str, tuple[str, int]] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
-    reason: str = ""
-
-
 class TrafficReader:
     """Follows one build's traffic; made before a cache can have been exported."""
 
@@ -76,8 +56,7 @@ class TrafficReader:
         self._environment = environment
         self._runs: list[_Started] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._thread: threading.Thread | None = None
-        self._answers = _Answers()
+        self._questions: RegistryQuestions | None = None
         self._repeated = ""
         self._local = local
 
@@ -97,10 +76,7 @@ class TrafficReader:
 
         The layers of an image for several platforms are no one image's.
         """
-        answers = self._answers
-        if answers.image is None or not answers.layers:
-            return None
-        return PushedImage(answers.layers, sum(answers.image.values()))
+        return self._questions.pushed if self._questions else None
 
     def repeat(self, reason: str) -> None:
         """Note that the build is started again: what it moved before is not known."""
@@ -118,10 +94,8 @@ class TrafficReader:
         )
         self._begin(run, metadata)
         if self._runs[0].run.uses_registry and metadata:
-            self._thread = threading.Thread(
-                target=self._ask, args=(digest, run), name="traffic", daemon=True
-            )
-            self._thread.start()
+            self._questions = RegistryQuestions(prepared, self._environment)
+            self._questions.ask(run.imported, digest if run.pushes else "")
 
     def exported(
         self,
@@ -165,11 +139,6 @@ class TrafficReader:
     def result(self, *, succeeded: bool) -> TrafficRecord:
         """Wait for what was started, and add it up."""
         runs = [self._finished(one) for one in self._runs]
-        if self._thread:
-            self._thread.join(PATIENCE_SECONDS)
-            if self._thread.is_alive():
-                self._answers = _Answers(reason="the registry did not answer in time")
-        answers = self._answers
         uses = [run for one in runs for run in one.trace.caches if not run.error]
         options = [
             parse_cache_option(one).get("type", "") for one in self._prepared.definition.cache_to
@@ -178,11 +147,8 @@ class TrafficReader:
             runs,
             succeeded=succeeded,
             bases=frozenset(repository_of(one.resolved) for one in self._prepared.base_images),
-            registry=RegistryFacts(
-                image=answers.image,
-                configurations=answers.configurations,
-                sizes=answers.sizes,
-                reason=answers.reason or "the registry was not asked",
+            registry=(
+                self._questions.answers(PATIENCE_SECONDS) if self._questions else RegistryFacts()
             ),
             local=_local_facts(self._local),
             locked=self._prepared.project.locked,
@@ -209,77 +175,6 @@ class TrafficReader:
         except (OSError, ValueError) as error:
             reason = str(error)
         return replace(started.run, requests=requests, reason=reason)
-
-    # -------------------- registries
-
-    def _ask(self, digest: str, run: BuildRun) -> None:
-        answers = _Answers()
-        try:
-            for reference in run.imported:
-                self._ask_for_cache(answers, reference)
-            if run.pushes and digest:
-                self._ask_for_image(answers, digest)
-        except DockyardError as error:
-            answers.reason = error.problems[0].message
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            answers.reason = f"a manifest has another form: {error}"
-        self._answers = answers
-
-    def _ask_for_image(self, answers: _Answers, digest: str) -> None:
-        """Read the manifests of the image that was pushed: one for each platform."""
-        repository = self._prepared.definition.tags[-1].rpartition(":")[0]
-        blobs: dict[str, int] = {}
-        layers: list[ImageBlob] = []
-        documents = [digest]
-        for one in documents:  # grows while it is read
-            document = self._manifest(repository, one)
-            if document is None:
-                answers.reason = f"the registry has no manifest {one}"
-                return
-            documents += [str(child["digest"]) for child in document.get("manifests", ())]
-            listed = [
-                ImageBlob(str(layer["digest"]), int(layer["size"]))
-                for layer in document.get("layers", ())
-            ]
-            layers += listed
-            blobs.update({layer.digest: layer.size for layer in listed})
-            if config := document.get("config"):
-                blobs[str(config["digest"])] = int(config["size"])
-        answers.image = blobs
-        answers.layers = tuple(layers) if len(documents) == 1 else ()
-
-    def _ask_for_cache(self, answers: _Answers, reference: str) -> None:
-        """Read what a cache's manifest tells of its blobs' sizes.
-
-        It is an image manifest, or (``image-manifest=false``) an index with the layers and the
-        configuration; an image with an inline cache has it in its own configuration.
-        """
-        repository, _, tag = reference.rpartition(":")
-        documents = [tag]
-        for one in documents:  # grows while it is read
-            document = self._manifest(repository, one)
-            if document is None:
-                return
-            for blob in (*document.get("layers", ()), *document.get("manifests", ())):
-                answers.sizes[str(blob["digest"])] = int(blob["size"])
-                kind = str(blob.get("mediaType", ""))
-                if "buildkit.cacheconfig" in kind:
-                    answers.configurations[reference] = (str(blob["digest"]), int(blob["size"]))
-                elif "image.manifest" in kind or "distribution.manifest" in kind:
-                    documents.append(str(blob["digest"]))
-            if config := document.get("config"):
-                entry = (str(config["digest"]), int(config["size"]))
-                answers.sizes[entry[0]] = entry[1]
-                answers.configurations.setdefault(reference, entry)
-
-    def _manifest(self, repository: str, reference: str) -> dict[str, Any] | None:
-        from dockyard.caches.registry_client import open_repository
-
-        settings = self._prepared.settings
-        with open_repository(settings, repository, self._environment) as client:
-            found = client.read_manifest(reference)
-        document = json.loads(found.content) if found else None
-        return document if isinstance(document, dict) else None
 
 
 def repository_of(reference: str) -> str:

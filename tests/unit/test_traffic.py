@@ -13,14 +13,9 @@ from dockyard.record_parts import TrafficRecord
 from dockyard.registry_spans import RegistryRequest
 from dockyard.steps import StepKind, parse_step_name
 from dockyard.trace import BlobTransfer, BuildTrace, Step
-from dockyard.traffic import (
-    FAILED,
-    BuildRun,
-    LocalCacheFacts,
-    RegistryFacts,
-    add_up,
-)
+from dockyard.traffic import FAILED, add_up
 from dockyard.traffic_display import bytes_down, bytes_up, traffic_rows
+from dockyard.traffic_parts import BuildRun, LocalCacheFacts, RegistryFacts
 
 BASE, APP = "registry.example/base/python", "registry.example/acme/app"
 ONE, TWO, THREE = (f"sha256:{digit * 64}" for digit in "123")

@@ -23,7 +23,7 @@ from dockyard.preparation import Prepared
 from dockyard.process import Completed
 from dockyard.revision import Revision
 from dockyard.trace import BuildTrace
-from dockyard.traffic import ImageBlob
+from dockyard.traffic_parts import ImageBlob
 from dockyard.traffic_reading import TrafficReader, repository_of
 from support.history import bundle, span, text
 from support.settings import make_settings

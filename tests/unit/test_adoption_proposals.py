@@ -73,6 +73,7 @@ def shape(*files: str, direct: Collection[str] = (), **more: Any) -> ProjectShap
         (["src/shop/__main__.py"], [], [], "python -m shop"),
         (["main.py"], [], [], "python -m main"),
         (["job.py"], [], [], "python -m job"),
+        (["src/shop/__init__.py", "src/shop/only.py"], [], [], "python -m shop.only"),
         (["src/other/__main__.py", "src/shop/x.py"], [], [], "python -m other"),
         # What serves is asked for before what works in the background.
         (["src/shop/main.py", "src/shop/tasks.py"], ["celery", "fastapi"], ["uvicorn"], "uvicorn"),
@@ -90,6 +91,7 @@ def test_the_command_is_told_from_names(
 
 
 def test_no_command_is_proposed_where_none_is_to_be_seen() -> None:
+    assert propose_start(shape("src/shop/__init__.py"), ()).command == ()
     start = propose_start(shape("src/shop/first.py", "src/shop/second.py"), ())
     assert start.command == ()
     assert any("no command was found" in note for note in start.notes)
@@ -347,16 +349,17 @@ def test_a_project_is_looked_at_without_its_code_being_opened(
 
 
 @pytest.mark.parametrize(
-    ("backend", "files", "native"),
+    ("backend", "files", "packages", "copied"),
     [
-        ("maturin", [], True),
-        ("setuptools.build_meta", ["src/shop/fast.pyx"], True),
-        ("setuptools.build_meta", ["src/shop/slow.py"], False),
-        ("hatchling.build", ["vendor/a.c"], False),
+        ("maturin", ["Cargo.toml"], ["build-essential", "cargo"], ["src", "Cargo.toml"]),
+        ("scikit_build_core.build", ["csrc/a.cpp"], ["build-essential"], ["src", "csrc"]),
+        ("setuptools.build_meta", ["src/shop/a.pyx", "setup.py"], ["build-essential"], None),
+        ("setuptools.build_meta", ["src/shop/slow.py"], [], ["src"]),
+        ("hatchling.build", ["vendor/a.c"], [], ["src"]),
     ],
 )
 def test_projects_with_compiled_parts_are_installed(
-    tmp_path: Path, backend: str, files: list[str], native: bool
+    tmp_path: Path, backend: str, files: list[str], packages: list[str], copied: list[str] | None
 ) -> None:
     for name in (*files, "src/shop/__main__.py"):
         path = tmp_path / name
@@ -366,5 +369,6 @@ def test_projects_with_compiled_parts_are_installed(
         tmp_path, {"project": {"name": "shop"}, "build-system": {"build-backend": backend}}
     )
     values = {one.key: one.value for one in settings_of(found)}
-    assert values["install"] == ("wheel" if native else "copy")
-    assert values["build-packages"] == (["build-essential"] if native else [])
+    assert values["install"] == ("wheel" if packages else "copy")
+    assert values["build-packages"] == packages
+    assert values["copy-paths"] == (copied or ["src", "setup.py"])

@@ -180,8 +180,9 @@ def _module(shape: ProjectShape, kind: str, reason: str, port: int | None) -> St
     runnable = next((one for one in shape.modules if one.endswith(".__main__")), None)
     name = runnable.removesuffix(".__main__") if runnable else None
     name = name or shape.find("main", "app", "cli", "server", "run", shape.module)
-    if not name and len(shape.modules) == 1:
-        name = next(iter(shape.modules))
+    own = [one for one in shape.modules if not one.endswith("__init__")]
+    if not name and len(own) == 1:
+        name = own[0]
     if not name:
         return None
     command = ("python", "-m", name)

@@ -27,6 +27,12 @@ PRODUCTION = ("prod", "production", "deploy", "deployment", "serve", "server", "
 # Beside code, an application may read these where it runs.
 DATA_FOLDERS = ("templates", "static", "migrations", "alembic", "locale", "pages", "config")
 DATA_FILES = ("alembic.ini", "gunicorn.conf.py", "manage.py")
+# Beside its sources, a project's build may read these.
+BUILD_FILES = (
+    *("CMakeLists.txt", "Cargo.lock", "Cargo.toml", "MANIFEST.in", "hatch_build.py", "meson.build"),
+    *("setup.cfg", "setup.py"),
+)
+BUILD_FOLDERS = ("cmake", "cpp", "crates", "csrc", "include", "native", "rust")
 # Newest first; the images of Docker's library that are built on the same Debian as the default.
 PYTHONS = ("3.14", "3.13", "3.12", "3.11", "3.10", "3.9")
 DEFAULTS: Mapping[str, Any] = {field.key: field.default for field in FIELDS if field.key}
@@ -148,15 +154,14 @@ def propose_settings(
     for key, chosen in (("extras", extras), ("groups", groups)):
         reasons = "; ".join(reason for _, reason in chosen)
         found.append(SettingProposal(key, [name for name, _ in chosen], reasons or "none"))
-    found.append(SettingProposal("copy-paths", *_copied(shape)))
     install, why = _install(shape, start)
+    found.append(SettingProposal("copy-paths", *_copied(shape, install)))
     found.append(SettingProposal("install", install, why))
-    build = tuple(debian.build)
-    reason = debian.build_reason
-    if install == "wheel" and shape.native and "build-essential" not in build:
-        build = ("build-essential", *build)
-        reason = "; ".join(filter(None, ("the project itself is compiled", reason)))
-    found.append(SettingProposal("build-packages", list(build), reason))
+    compilers = _compilers(shape) if install == "wheel" else ()
+    build = sorted({*debian.build, *compilers})
+    own = "the project itself is compiled" if compilers else ""
+    reason = "; ".join(filter(None, (own, debian.build_reason)))
+    found.append(SettingProposal("build-packages", build, reason))
     found.append(SettingProposal("runtime-packages", list(debian.runtime), debian.runtime_reason))
     found.append(SettingProposal("command", list(start.command), start.reason))
     found.append(
@@ -184,8 +189,15 @@ def _install(shape: ProjectShape, start: Start) -> tuple[str, str]:
     return "copy", "Python finds its sources as they are"
 
 
-def _copied(shape: ProjectShape) -> tuple[list[str], str]:
-    """List the paths of the application: its import roots, and data beside it."""
+def _compilers(shape: ProjectShape) -> tuple[str, ...]:
+    if not shape.native:
+        return ()
+    rust = shape.backend.startswith(("maturin", "setuptools_rust"))
+    return ("build-essential", "cargo") if rust else ("build-essential",)
+
+
+def _copied(shape: ProjectShape, install: str) -> tuple[list[str], str]:
+    """List the paths of the application: its import roots, data beside it, what its build reads."""
     paths: list[str] = []
     for root in shape.roots:
         paths += [root] if root != "." else _flat(shape)
@@ -195,6 +207,8 @@ def _copied(shape: ProjectShape) -> tuple[list[str], str]:
     if "src" in shape.roots or "." in shape.roots:
         tops = {PurePosixPath(one).parts[0] for one in files}
         paths += [one for one in (*DATA_FOLDERS, *DATA_FILES) if one in tops]
+        if install == "wheel":
+            paths += [one for one in (*BUILD_FILES, *BUILD_FOLDERS) if one in tops]
     named = ", ".join(dict.fromkeys(paths)) or "nothing"
     return list(dict.fromkeys(paths)), f"of what is there, the application seems to be {named}"
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from dockyard import process
+from dockyard.beside import Beside
 from dockyard.definition import build_environment, secret_environment
 from dockyard.errors import DockyardError
 from dockyard.preparation import BuildOptions, Prepared, prepare
@@ -22,8 +23,6 @@ from dockyard.settings import redactor
 from dockyard.state import State
 
 if TYPE_CHECKING:
-    from dockyard.build_inputs import InputsReader
-    from dockyard.caches.access import LocalCacheAccess
     from dockyard.caches.use import CacheUse
     from dockyard.display import Display
     from dockyard.records import BuildRecord
@@ -87,7 +86,7 @@ def build(
     state = State(settings.root)
     prepared = prepare(settings, options, environment, state)
     started, clock = datetime.now(UTC), time.monotonic()
-    with prepared.caches or contextlib.nullcontext(), _Beside(prepared, environment) as beside:
+    with prepared.caches or contextlib.nullcontext(), Beside(prepared, environment) as beside:
         ran = _run(prepared, environment, stream, beside)
         for _ in range(RETRIES):
             again = _without_faulty_caches(prepared, ran)
@@ -109,44 +108,6 @@ def build(
     return result
 
 
-class _Beside:
-    """What is found out for the record beside a build, begun once buildx runs: it costs no time.
-
-    Only a local cache is looked at before.
-    """
-
-    inputs: InputsReader
-    traffic: TrafficReader
-
-    def __init__(self, prepared: Prepared, environment: Mapping[str, str]) -> None:
-        self._prepared, self._environment = prepared, environment
-        self._local: LocalCacheAccess | None = None
-        if prepared.caches and prepared.caches.snapshot:
-            from dockyard.caches.access import LocalCacheAccess
-
-            self._local = LocalCacheAccess(prepared.caches.snapshot.layout)
-        self._begun = False
-
-    def __enter__(self) -> _Beside:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._begun:
-            self.traffic.close()
-
-    def begin(self) -> None:
-        """Start; further calls change nothing."""
-        if self._begun:
-            return
-        from dockyard.build_inputs import InputsReader
-        from dockyard.traffic_reading import TrafficReader
-
-        self.inputs = InputsReader(self._prepared)
-        self.traffic = TrafficReader(self._prepared, self._environment, self._local)
-        self._begun = True
-        self.inputs.begin()
-
-
 @dataclass(frozen=True)
 class _Ran:
     """How buildx ended: its trace, exit status, whether by Ctrl-C, and the metadata it wrote."""
@@ -158,7 +119,7 @@ class _Ran:
 
 
 def _run(
-    prepared: Prepared, environment: Mapping[str, str], stream: TextIO, beside: _Beside
+    prepared: Prepared, environment: Mapping[str, str], stream: TextIO, beside: Beside
 ) -> _Ran:
     with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
         metadata_file = Path(folder) / "metadata.json"
@@ -246,7 +207,7 @@ def _follow(
     prepared: Prepared,
     environment: Mapping[str, str],
     stream: TextIO,
-    beside: _Beside,
+    beside: Beside,
 ) -> tuple[BuildTrace, int, bool]:
     """Read the build's progress to its end, showing it: the trace, exit status, interrupted."""
     status, interrupted = -1, False
@@ -308,7 +269,7 @@ def _result(
     started: datetime,
     seconds: float,
     state: State,
-    beside: _Beside,
+    beside: Beside,
 ) -> BuildResult:
     from dockyard.build_inputs import record_inputs
     from dockyard.engine import image_facts

@@ -46,6 +46,8 @@ class FreshBuilders:
         with self._site.shaping():
             phases, traffic, built = self._build(cell, storage, archive, save=save)
         after = self._manifest(cell.dockerfile)
+        if first and cell.dockerfile not in self._before:
+            self._keep(cell.dockerfile)
         before = self._base() if first else self._before[cell.dockerfile]
         return Measurement(
             **vars(cell),
@@ -61,9 +63,13 @@ class FreshBuilders:
         )
 
     def _seed(self, dockerfile: str) -> None:
-        """Make the first build, uncounted, and keep what it leaves."""
+        """Make the first build uncounted, where none was measured, and keep what it leaves."""
         cell = Cell(0, self._name, FIRST_BUILD, dockerfile)
         self._build(cell, self._site.bases, None, save=True)
+        self._keep(dockerfile)
+
+    def _keep(self, dockerfile: str) -> None:
+        """Keep what a first build left, for all that start from it."""
         self._before[dockerfile] = self._manifest(dockerfile)
         seeded = self._seeded(dockerfile)
         clone_storage(self._storage, seeded)

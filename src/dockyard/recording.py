@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dockyard import __version__
 from dockyard.dockerfile import (
     APPLICATION_FOLDER,
+    APPLICATION_STAGE,
     DEPENDENCY_STAGE_PREFIX,
     is_dependency_stage,
 )
@@ -26,7 +28,8 @@ from dockyard.records import (
     new_record_id,
 )
 from dockyard.settings import masked, redactor
-from dockyard.trace import hit_rates
+from dockyard.steps import StepKind
+from dockyard.trace import COUNTED_KINDS, hit_rates
 
 if TYPE_CHECKING:
     from dockyard.engine import ImageFacts
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 # The stages whose whole content becomes one layer, beside those of the dependencies.
 STAGED = "environment|local-packages|project|authorities"
 
-__all__ = ["name_caches", "parse_cache_option", "record_build", "what_layer_holds"]
+__all__ = ["copied_layers", "name_caches", "parse_cache_option", "record_build", "what_layer_holds"]
 
 
 def _time(moment: datetime | None) -> str | None:
@@ -64,23 +67,41 @@ def what_layer_holds(created_by: str) -> str:
     return "base"
 
 
+def copied_layers(
+    trace: BuildTrace, final: str | None, layers: Sequence[ImageBlob]
+) -> dict[str, ImageBlob]:
+    """Tell which of a pushed image's layers holds what, of those that the last stage copies.
+
+    Each copy is a layer, and what comes before them the base: its layers, and those of steps that
+    may have changed no file, which leaves none.
+    """
+    steps = [step for step in trace.steps if step.kind in COUNTED_KINDS and step.stage == final]
+    steps.sort(key=lambda step: step.number or 0, reverse=True)
+    copies = list(itertools.takewhile(lambda step: step.kind == StepKind.COPY, steps))
+    if len(copies) >= len(layers):
+        return {}
+    found = {}
+    for step, layer in zip(copies, reversed(layers), strict=False):
+        keyword, *words = step.instruction.split()
+        kept = [word for word in words if not word.startswith("--")]
+        found[what_layer_holds(" ".join([keyword, *kept, "# buildkit"]))] = layer
+    return found
+
+
 def _layers(
     image: ImageFacts | None,
     packages: tuple[tuple[str, ...], ...],
-    pushed: Sequence[ImageBlob],
+    pushed: Mapping[str, ImageBlob],
 ) -> tuple[LayerRecord, ...]:
     found = []
     layers = image.layers if image else ()
-    # The engine's list leaves out layers without files: then nothing tells which blob is which.
-    blobs: Sequence[ImageBlob | None] = pushed
-    if len(pushed) != len(layers):
-        blobs = [None] * len(layers)
-    for layer, blob in zip(layers, blobs, strict=True):
+    for layer in layers:
         holds = what_layer_holds(layer.created_by)
         number = holds.removeprefix(DEPENDENCY_STAGE_PREFIX)
         inside: tuple[str, ...] = ()
         if number != holds and number.isdigit() and 0 < int(number) <= len(packages):
             inside = packages[int(number) - 1]
+        blob = pushed.get(holds)
         found.append(
             LayerRecord(
                 holds,
@@ -186,6 +207,7 @@ def record_build(
         for step in trace.steps
         if str(step.kind) == "context" and step.instruction.startswith("load build context")
     ]
+    final = inputs.dockerfile[-1].stage if inputs and inputs.dockerfile else APPLICATION_STAGE
     positions = {step.digest: number for number, step in enumerate(trace.steps)}
     record = BuildRecord(
         id=new_record_id(started),
@@ -225,7 +247,11 @@ def record_build(
             "content_bytes": image.content_bytes if image else pushed and pushed.bytes,
             "unpacked_bytes": image.unpacked_bytes if image else None,
         },
-        layers=_layers(image, prepared.layer_packages, pushed.layers if pushed else ()),
+        layers=_layers(
+            image,
+            prepared.layer_packages,
+            copied_layers(trace, final, pushed.layers) if pushed else {},
+        ),
         hit_rates={
             "dependency": rates.dependency,
             "application": rates.application,

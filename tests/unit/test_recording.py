@@ -15,10 +15,11 @@ from dockyard.definition import BuildDefinition
 from dockyard.engine import EngineFacts, ImageFacts, ImageLayer
 from dockyard.errors import BuildFailedError
 from dockyard.preparation import KnownProject, Prepared
-from dockyard.recording import name_caches, record_build, what_layer_holds
+from dockyard.recording import copied_layers, name_caches, record_build, what_layer_holds
 from dockyard.records import BuildRecord, CacheRecord, read_record
 from dockyard.revision import Revision
 from dockyard.trace import BuildTrace, CacheTransfer
+from dockyard.traffic_parts import ImageBlob, PushedImage
 from support.settings import make_settings
 from support.transcripts import log, read, trace_of, vertex
 
@@ -177,6 +178,44 @@ def test_secrets_are_nowhere_in_a_record() -> None:
     found = record(trace, prepared(settings=settings), outcome="failed", error=error)
     assert "planted-secret" not in found.as_json()
     assert len(found.steps) == 2
+
+
+def test_a_pushed_images_layers_have_their_blobs() -> None:
+    blobs = tuple(ImageBlob(f"sha256:{number}", number) for number in range(1, 6))
+    instructions = [
+        "WORKDIR /app",
+        "COPY --link --from=dependency-builder /environment/ /",
+        "COPY --link --from=dependencies-1 /dependencies-1/ /",
+        "COPY --link src /app/src",
+    ]
+    steps = [
+        vertex(f"[app-builder {number}/5] {text}", number, number + 1)
+        for number, text in enumerate(instructions, 2)
+    ]
+    image = ImageFacts(
+        DIGEST,
+        100,
+        300,
+        (
+            ImageLayer(200, "/bin/sh -c #(nop) ADD file:x in / "),
+            ImageLayer(10, "COPY /environment/ / # buildkit"),
+            ImageLayer(50, "COPY /dependencies-1/ / # buildkit"),
+            ImageLayer(40, "COPY src /app/src # buildkit"),
+        ),
+    )
+    found = record(trace_of(*reversed(steps)), image=image, pushed=PushedImage(blobs, 15))
+    assert [(one.holds, one.digest, one.compressed) for one in found.layers] == [
+        ("base", None, None),
+        ("environment", "sha256:3", 3),
+        ("dependencies-1", "sha256:4", 4),
+        ("src", "sha256:5", 5),
+    ]
+    assert copied_layers(trace_of(*steps), "app-builder", blobs[:3]) == {}
+    assert copied_layers(trace_of(*steps), "other", blobs) == {}
+    after = vertex("[app-builder 6/6] RUN true", 7, 8)
+    assert copied_layers(trace_of(*steps, after), "app-builder", blobs) == {}
+    only = record(trace_of(*steps), pushed=PushedImage(blobs, 15))
+    assert (only.layers, only.image["content_bytes"]) == ((), 15)
 
 
 def test_caches_on_record() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from dockyard.settings_fields import CREDENTIALS, FIELDS, Field
 
-__all__ = ["WIDTH", "render_env_example"]
+__all__ = ["WIDTH", "assignment", "render_env_example"]
 
 WIDTH = 96
 
@@ -37,10 +37,10 @@ def _comment(text: str) -> Iterator[str]:
     )
 
 
-def _assignment(name: str, value: str) -> str:
-    """Write a commented entry that python-dotenv and a shell read alike."""
+def assignment(name: str, value: str) -> str:
+    """Write an entry that python-dotenv and a shell read alike."""
     plain = re.fullmatch(r"[\w./:,@=+~-]*", value)
-    return f"# {name}={value}" if plain else f'# {name}="{value}"'
+    return f"{name}={value}" if plain else f'{name}="{value}"'
 
 
 def _default(field: Field) -> str:
@@ -56,9 +56,9 @@ def _entry(field: Field) -> Iterator[str]:
     yield from _comment(" ".join(filter(None, (field.help, choices, _default(field)))))
     if field is CREDENTIALS:
         for pair in field.sample.split(","):
-            yield _assignment(*pair.split("=", 1))
+            yield f"# {assignment(*pair.split('=', 1))}"
     else:
-        yield _assignment(field.environment, field.sample)
+        yield f"# {assignment(field.environment, field.sample)}"
     yield ""
 
 

@@ -171,13 +171,16 @@ def explain_recorded(
 def why_line(root: Path, record: BuildRecord) -> str | None:
     """Say in one line why something large ran again in a build that was just recorded.
 
-    Returns None, and reads no other record, where nothing large ran.
+    Returns None, and reads no other record, where nothing large ran, or the build failed: then
+    that is what matters.
     """
     from dockyard.explain import explain
     from dockyard.explain_causes import layer_bytes
     from dockyard.explain_display import one_line, worth_a_line
     from dockyard.records import load_records
 
+    if record.outcome != "succeeded":
+        return None
     ran = [number for number, step in enumerate(record.steps) if counted(step) and step.ran]
     seconds = sum(record.steps[number].seconds for number in ran)
     if not worth_a_line(seconds, layer_bytes(record, ran)[0]):

@@ -260,7 +260,7 @@ CASES = (
 
 
 def explained(one: Case) -> Explanation:
-    before = one.before.record(*one.then.get("ran", ()), id=OLD, **{**one.then})
+    before = one.before.record(id=OLD, **one.then)
     return explain(one.now.record(*one.ran, id=NEW, **one.build), before, "because")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +306,7 @@ def test_a_build_explains_itself_where_something_large_ran_again(tmp_path: Path)
     write_record(tmp_path, record, keep=10)
 
     assert "\n  why           scipy 1.15.1 → 1.15.2 (layer 1) and 1 more" in told(tmp_path, record)
+    assert "why" not in told(tmp_path, replace(record, outcome="failed"))
 
 
 def test_a_build_in_which_all_was_cached_reads_no_other_record(

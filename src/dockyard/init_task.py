@@ -6,7 +6,7 @@ import json as json_format
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from invoke.context import Context
 from invoke.tasks import task
@@ -16,6 +16,7 @@ from dockyard.task_settings import task_settings
 
 if TYPE_CHECKING:
     from dockyard.adoption.plan import Adoption
+    from dockyard.errors import SettingsError
     from dockyard.initialization import Side
 
 __all__ = ["init"]
@@ -47,8 +48,10 @@ def init(
     json: bool = False,
 ) -> None:
     """Propose settings for the project, and write what is missing: Dockerfile, tasks.py, …."""
+    from dockyard.adoption.display import written_lines
+    from dockyard.adoption.plan import plan_adoption
     from dockyard.errors import SettingsError
-    from dockyard.initialization import Side, difference
+    from dockyard.initialization import Side, apply_changes, difference
 
     if replace and keep:
         raise SettingsError("--replace and --keep contradict each other", hint="give one of them")
@@ -57,12 +60,27 @@ def init(
         return
     side = Side.RENDERED if replace else Side.EDITED if keep else Side.NEITHER
     services = [name for entry in ci or () for name in entry.split(",") if name]
+    found = plan_adoption(Path.cwd(), os.environ, side=side, ci=services)
     asks = not (yes or dry_run or json) and sys.stdin.isatty() and sys.stdout.isatty()
-    found = _settle(side, services, asks=asks)
-    if found is None:
-        emit("nothing was written")
-        return
-    _write(found, may_edit=yes or asks, dry_run=dry_run, as_json=json)
+    if asks and found.edits:
+        answered = _ask(found, side, services)
+        if answered is None:
+            emit("nothing was written")
+            return
+        found = answered
+    elif not json:
+        _show(found, sys.stdout)
+    refused = bool(found.edits) and not (yes or asks or dry_run)
+    backups = () if dry_run or refused else apply_changes(found.changes)
+    if json:
+        kept = [os.path.relpath(one, found.root) for one in backups]
+        written = not (dry_run or refused)
+        answer = {**found.as_json(), "written": written, "backups": kept}
+        emit(json_format.dumps(answer, indent=1, ensure_ascii=False))
+    if refused:
+        raise _nobody_to_ask(found)
+    if not json:
+        emit("\n".join(written_lines(found, backups, dry_run=dry_run)))
     if local_images and not dry_run:
         from dockyard.local_images import ensure_local_images
 
@@ -70,47 +88,35 @@ def init(
         ensure_local_images(settings.python_image, settings.uv_image)
 
 
-def _settle(side: Side, services: list[str], *, asks: bool) -> Adoption | None:
-    """Decide what is to be done, with the user where there is one; None where they say no."""
+def _ask(found: Adoption, side: Side, services: list[str]) -> Adoption | None:
+    """Have the user settle the proposals and agree to what is written; None where they do not."""
     from dockyard.adoption.plan import plan_adoption
-
-    place = Path.cwd()
-    found = plan_adoption(place, os.environ, side=side, ci=services)
-    if not asks or not found.edits:
-        return found
-    from dockyard.adoption.display import adoption_lines, diff_lines
     from dockyard.adoption.questions import ask_settings, confirm
 
     try:
         if found.proposed:
             answers = ask_settings(found.proposed, input, emit)
-            found = plan_adoption(place, os.environ, side=side, ci=services, answers=answers)
-        emit("\n".join(["", *adoption_lines(found), "", *diff_lines(found)]))
+            found = plan_adoption(Path.cwd(), os.environ, side=side, ci=services, answers=answers)
+            emit("")
+        _show(found, sys.stdout)
         return found if confirm("Write this?", input) else None
     except EOFError:
         raise KeyboardInterrupt from None
 
 
-def _write(found: Adoption, *, may_edit: bool, dry_run: bool, as_json: bool) -> None:
-    from dockyard.adoption.display import adoption_lines, diff_lines, written_lines
-    from dockyard.errors import SettingsError
-    from dockyard.initialization import apply_changes
+def _show(found: Adoption, stream: TextIO) -> None:
+    from dockyard.adoption.display import adoption_lines, diff_lines
 
-    told = sys.stderr if as_json else sys.stdout
-    if not (may_edit and told is sys.stdout and sys.stdin.isatty()):
-        lines = [*adoption_lines(found), *diff_lines(found)]
-        told.writelines(f"{line}\n" for line in lines)
-    if found.edits and not (may_edit or dry_run):
-        names = ", ".join(os.path.relpath(one.path, found.root) for one in found.edits)
-        raise SettingsError(
-            f"existing files would change ({names}), and nobody is there to ask",
-            where=str(found.root),
-            hint="`invoke init --yes` writes what is shown above, --dry-run nothing",
-        )
-    backups = () if dry_run else apply_changes(found.changes)
-    if as_json:
-        kept = [os.path.relpath(one, found.root) for one in backups]
-        answer = {**found.as_json(), "written": not dry_run, "backups": kept}
-        emit(json_format.dumps(answer, indent=1, ensure_ascii=False))
-    else:
-        emit("\n".join(written_lines(found, backups, dry_run=dry_run)))
+    stream.writelines(f"{line}\n" for line in (*adoption_lines(found), *diff_lines(found)))
+    stream.flush()
+
+
+def _nobody_to_ask(found: Adoption) -> SettingsError:
+    from dockyard.errors import SettingsError
+
+    names = ", ".join(os.path.relpath(one.path, found.root) for one in found.edits)
+    return SettingsError(
+        f"existing files would change ({names}), and nobody is there to ask",
+        where=str(found.root),
+        hint="`invoke init --yes` writes what is shown above, --dry-run nothing",
+    )

@@ -512,6 +512,9 @@ def test_without_a_terminal_existing_files_need_a_yes(project: Path) -> None:
     assert refused.returncode == 3
     assert "existing files would change (pyproject.toml)" in refused.stderr
     assert "+[tool.dockyard]" in refused.stdout
+    told = init("--json")
+    assert told.returncode == 3
+    assert json.loads(told.stdout)["written"] is False
     shown = json.loads(init("--json", "--dry-run").stdout)
     assert everything(project) == before
     assert shown["written"] is False

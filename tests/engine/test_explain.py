@@ -40,9 +40,9 @@ def service(
         yield made
 
 
-def small_package(service: Service) -> str:
+def locked_name(service: Service, role: str) -> str:
     text = (service.root / "uv.lock").read_text()
-    return next(word for word in text.split('"') if word.endswith("-small"))
+    return next(word for word in text.split('"') if word.endswith(f"-{role}"))
 
 
 def explained(service: Service) -> tuple[list[tuple[str, str]], dict[str, Any]]:
@@ -59,7 +59,7 @@ def stages(found: dict[str, Any]) -> set[str]:
 
 
 def test_true_causes_of_real_builds(service: Service) -> None:
-    small = small_package(service)
+    large, small = (locked_name(service, role) for role in ("large", "small"))
 
     causes, _ = explained(service)
     assert [kind for kind, _ in causes] == ["first-build"]
@@ -75,9 +75,6 @@ def test_true_causes_of_real_builds(service: Service) -> None:
     assert summary.startswith(f"{service.module.relative_to(service.root)} changed (")
     assert [step["instruction"] for step in found["steps"]] == ["COPY --link src /app/src"]
 
-    large = small.removesuffix("-small")
-    names = [word for word in (service.root / "uv.lock").read_text().split('"')]
-    large = next(word for word in names if word.endswith("-large"))
     service.lock({large: "==1.0", small: "==2.0"})
     causes, found = explained(service)
     assert causes == [("packages", f"{small} 1.0 → 2.0 (layer 2)")]

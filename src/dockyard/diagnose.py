@@ -43,6 +43,8 @@ _NETWORK = re.compile(
     r"|could not connect|temporary failure in name resolution|invalid peer certificate",
     re.IGNORECASE,
 )
+# The kernel's word, and qemu's, for a program of another processor.
+_FOREIGN = re.compile(r"exec format error|Invalid ELF image for this architecture", re.IGNORECASE)
 
 
 def _excerpt(lines: Sequence[str]) -> str:
@@ -111,6 +113,19 @@ def _installation_failed(step: Step, stage: str, where: str) -> DockyardError:
     )
 
 
+def _foreign_platform(step: Step, where: str) -> DockyardError:
+    place = f"{step.stage}: " if step.stage else ""
+    platform = step.platform or "the image's platform"
+    architecture = step.platform.split("/")[1] if step.platform else "all"
+    return BuilderError(
+        f"{place}this builder cannot run programs of {platform}\n"
+        f"{_excerpt(step.log) or f'    {step.error}'}",
+        where=where,
+        hint="take a builder of that platform (DOCKYARD_DRIVER=remote), or let this machine "
+        f"emulate it: `docker run --privileged --rm tonistiigi/binfmt --install {architecture}`",
+    )
+
+
 def _step_failed(step: Step, where: str) -> DockyardError:
     image = _IMAGE.match(step.instruction)
     if image and step.kind in (StepKind.IMAGE, StepKind.INTERNAL):
@@ -131,6 +146,8 @@ def _step_failed(step: Step, where: str) -> DockyardError:
             hint="`docker login` where the registry asks for it; the next build pushes again and "
             "runs no step",
         )
+    if step.kind == StepKind.RUN and _FOREIGN.search("\n".join((step.error or "", *step.log))):
+        return _foreign_platform(step, where)
     missing = _MISSING_PATH.search(step.error or "")
     if missing:
         return _missing_path(step, missing[1], where)

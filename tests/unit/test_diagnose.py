@@ -151,6 +151,23 @@ def test_a_package_that_does_not_build(lines: str, hint: str) -> None:
     assert hint in problem.hint
 
 
+@pytest.mark.parametrize(
+    ("prefix", "platform", "emulated"),
+    [("linux/arm64 ", "linux/arm64", "arm64"), ("", "the image's platform", "all")],
+    ids=["named", "unknown"],
+)
+def test_programs_of_another_platform(prefix: str, platform: str, emulated: str) -> None:
+    name = f"[{prefix}dependencies-1 1/1] RUN install-layer"
+    for text in ("exec /bin/sh: exec format error", "Invalid ELF image for this architecture"):
+        trace = trace_of(vertex(name, 0, 1, error="exit code: 255"), log(name, f"{text}\n"))
+        error = diagnose(trace, 1, DOCKERFILE)
+        assert isinstance(error, BuilderError)
+        (problem,) = error.problems
+        first = f"dependencies-1: this builder cannot run programs of {platform}"
+        assert problem.message == f"{first}\n    {text}"
+        assert str(problem.hint).endswith(f"binfmt --install {emulated}`")
+
+
 def test_a_lock_that_cannot_be_exported() -> None:
     name = "[plan 2/2] RUN uv export"
     trace = trace_of(vertex(name, 0, 1, error="exit code: 2"), log(name, "error: bad lock\n"))

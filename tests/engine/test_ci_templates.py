@@ -12,10 +12,11 @@ import pytest
 from dockyard.ci_templates import render_github, render_gitlab
 from dockyard.settings import load_settings
 from support.base import buildkit_image
+from support.ci_recipes import DOCUMENT
 from support.engine import Cleanup, random_name
 from support.index import PackageIndex
 from support.registry import Login, Registry
-from support.runner import GitHubRunner, Job, run_gitlab
+from support.runner import GitHubRunner, Job, run_gitlab, run_script
 from support.service import Service, ran_steps
 from support.wheels import make_wheel
 
@@ -178,7 +179,9 @@ def test_github_without_a_registry(team: Team, tmp_path: Path, package_index: Pa
 
 
 @pytest.mark.parametrize("team", [True], indirect=True)
-def test_gitlab(team: Team, tmp_path: Path, registry: Registry) -> None:
+def test_gitlab_and_then_any_other_runner(
+    team: Team, tmp_path: Path, package_index: PackageIndex, registry: Registry
+) -> None:
     registry.login = Login("me", PASSWORD)
     settings = load_settings(team.service.root, {}, {})
     variables = {
@@ -187,11 +190,19 @@ def test_gitlab(team: Team, tmp_path: Path, registry: Registry) -> None:
         "REGISTRY_USERNAME": "me",
         "REGISTRY_PASSWORD": PASSWORD,
         "UV_DEFAULT_INDEX": team.service.index_url,
-        "builder": settings.builder_name,
     }
-    folder = tmp_path / "gitlab"
-    job = run_gitlab(render_gitlab(settings), "push-image", folder, team.service.root, variables)
-    assert "created" in job.printed["push-image"]
-    assert PASSWORD not in job.printed["push-image"]
+    where = (team.service.root, variables, settings.builder_name)
+    job = run_gitlab(render_gitlab(settings), "push-image", tmp_path / "gitlab", *where)
+    assert f"{settings.builder_name} (docker-container) created" in job.printed["script"]
+    assert PASSWORD not in job.printed["script"]
     assert registry.manifest(f"team/{team.service.name}", "latest")["layers"]
-    assert record(job)["outcome"] == "succeeded"
+    assert len(dependency_steps(record(job))) == 2
+
+    # The recipe of the documentation, with the test's registry, finds all of that.
+    (recipe,) = re.findall(r"```bash\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    recipe = recipe.replace("registry.example.com/team", f"{registry.host}/team")
+    package_index.reset()
+    other = run_script(["bash", "-c", recipe], tmp_path / "other", *where)
+    assert ran_steps(record(other)) == []
+    assert package_index.bytes_served() == 0
+    assert "<testsuite" in (other.workspace / "checks.xml").read_text()

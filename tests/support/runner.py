@@ -20,9 +20,9 @@ from pathlib import Path
 
 import yaml
 
-from support.engine import docker, remove
+from support.engine import remove
 
-__all__ = ["Caches", "GitHubRunner", "Job", "run_gitlab"]
+__all__ = ["Caches", "GitHubRunner", "Job", "run_gitlab", "run_script"]
 
 STEP_SECONDS = 300
 FORK = "github.event.pull_request.head.repo.full_name == github.repository"
@@ -316,8 +316,31 @@ def _login(inputs: dict[str, str], environment: dict[str, str]) -> None:
     )
 
 
+def run_script(
+    command: list[str], folder: Path, repository: Path, variables: Mapping[str, str], builder: str
+) -> Job:
+    """Run a shell on a clone, on a machine that has Docker and uv; its builder is removed after."""
+    job = Job(folder / "workspace")
+    source = f"file://{repository}"
+    clone = ["git", "clone", "--quiet", "--branch", "main", source, str(job.workspace)]
+    subprocess.run(clone, check=True, capture_output=True)
+    environment = {**_environment(folder / "home", _tools(folder / "tools")), **variables}
+    container = f"buildx_buildkit_{builder}0"
+    try:
+        job.printed["script"] = _ran(command, job.workspace, environment)
+    finally:
+        remove("container", container)
+        remove("volume", f"{container}_state")
+    return job
+
+
 def run_gitlab(
-    text: str, name: str, folder: Path, repository: Path, variables: Mapping[str, str]
+    text: str,
+    name: str,
+    folder: Path,
+    repository: Path,
+    variables: Mapping[str, str],
+    builder: str,
 ) -> Job:
     """Run one job of a ``.gitlab-ci.yml`` on a clone, by the POSIX shell, as GitLab's runner does.
 
@@ -326,21 +349,10 @@ def run_gitlab(
     """
     jobs = yaml.safe_load(text)
     job = {**jobs[jobs[name]["extends"]], **jobs[name]}
-    made = Job(folder / "workspace")
-    source = f"file://{repository}"
-    command = ["git", "clone", "--quiet", "--branch", "main", source, str(made.workspace)]
-    subprocess.run(command, check=True, capture_output=True)
     assert job["services"] == ["docker:28-dind"]
-    known = {**_environment(folder / "home", _tools(folder / "tools")), **variables}
+    known = dict(variables)
     for key, value in job["variables"].items():
         if not key.startswith("DOCKER_"):
             known[key] = re.sub(r"\$(\w+)", lambda found: known[found[1]], value)
     script = "\n".join([*job["before_script"], *job["script"]])
-    try:
-        made.printed[name] = _ran(["sh", "-ec", script], made.workspace, known)
-    finally:
-        for line in docker("ps", "--all", "--format", "{{.Names}}").splitlines():
-            if line == f"buildx_buildkit_{variables['builder']}0":
-                remove("container", line)
-                remove("volume", f"{line}_state")
-    return made
+    return run_script(["sh", "-ec", script], folder, repository, known, builder)

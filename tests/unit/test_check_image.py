@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
+from dockyard.checks.base_listings import forget_other_listings, remembered_listing
 from dockyard.checks.contents import CHUNK, FileEntry, LayerContents, read_layer
 from dockyard.checks.export import decoded, stages_to_run
 from dockyard.checks.image import compilers, is_root, uv_files, wasted
@@ -123,6 +125,27 @@ def test_in_packages_of_an_index_only_our_own_secrets_count() -> None:
     assert read({path: SECRET.encode()}, by=by).suspicious == {path: "a secret of the build"}
     assert read({path: key}).suspicious == {}, "installed in another way, it is public as well"
     assert read({path: key}, by="COPY /project/ / # buildkit").suspicious != {}
+
+
+def test_a_base_layer_is_read_once(tmp_path: Path) -> None:
+    whole = layer({"bin/sh": 5}, "gone", base=True, by="ADD rootfs", mode=1)
+    asked = []
+
+    def read() -> LayerContents:
+        asked.append(1)
+        return whole
+
+    for _ in range(2):
+        assert remembered_listing(tmp_path, "sha256:a", "ADD rootfs", read) == whole
+    assert len(asked) == 1
+    (kept,) = (tmp_path / ".dockyard/base-layers").iterdir()
+    kept.write_text("{}")
+    assert remembered_listing(tmp_path, "sha256:a", "ADD rootfs", read) == whole
+    assert len(asked) == 2, "a damaged file is none"
+    forget_other_listings(tmp_path, ["sha256:a"])
+    assert kept.exists()
+    forget_other_listings(tmp_path, ["sha256:b"])
+    assert not kept.exists()
 
 
 # -------------------- tools

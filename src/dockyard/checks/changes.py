@@ -52,20 +52,13 @@ def measured(
 def check_rebuild(workbench: Workbench) -> Verdict:
     """Build what was just built once more."""
     workbench.built  # noqa: B018 - this rests on it
-
-    def measure() -> tuple[str, list[Finding]]:
-        trace = build_variant(workbench)
-        steps = ran(trace)
-        cached = sum(step.cached for step in trace.steps if step.number)
-        why = "ran, and nothing had changed"
-        findings = [step_finding(workbench, step, why) for step in steps]
-        return f"{cached} steps cached, {len(steps)} run", findings
-
-    figure, findings = measured(workbench, measure)
+    trace = build_variant(workbench)
+    steps = ran(trace)
+    cached = sum(step.cached for step in trace.steps if step.number)
     return judge(
         "rebuild",
-        findings,
-        figure,
+        [step_finding(workbench, step, "ran, and nothing had changed") for step in steps],
+        f"{cached} steps cached, {len(steps)} run",
         "find what changes between two builds: a file that the build itself writes into the "
         "context, or an argument with the time in it",
     )

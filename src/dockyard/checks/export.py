@@ -13,10 +13,12 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from dockyard import process
+from dockyard.checks.base_listings import forget_other_listings, remembered_listing
 from dockyard.checks.builds import build_variant, try_offline
 from dockyard.checks.changes import cheapest_layer
 from dockyard.checks.contents import LayerContents, read_layer
@@ -124,14 +126,17 @@ def _read(
     values = (one for one in workbench.settings.secret_values() if len(one) >= SHORTEST_SECRET)
     secrets = (PLANTED, *values)
     made = [one for one in config.get("history", ()) if not one.get("empty_layer")]
+    root = workbench.settings.root
     layers = []
     for position, descriptor in enumerate(manifests[0]["layers"]):
         created_by = str(made[position].get("created_by", "")) if position < len(made) else ""
-        path = _blob(folder, descriptor["digest"])
-        with path.open("rb") as raw, _decompressed(raw, descriptor["mediaType"]) as stream:
-            layers.append(
-                read_layer(stream, created_by=created_by, base=position < base, secrets=secrets)
-            )
+        read = partial(_read_blob, folder, descriptor, created_by, position < base, secrets)
+        layers.append(
+            remembered_listing(root, descriptor["digest"], created_by, read)
+            if position < base
+            else read()
+        )
+    forget_other_listings(root, [one["digest"] for one in manifests[0]["layers"][:base]])
     return Export(
         config=config,
         inherited=inherited if base else {},
@@ -144,6 +149,18 @@ def _read(
         planted_in=planted_in,
         notes=notes,
     )
+
+
+def _read_blob(
+    folder: Path,
+    descriptor: Mapping[str, Any],
+    created_by: str,
+    base: bool,
+    secrets: Sequence[str],
+) -> LayerContents:
+    path = _blob(folder, descriptor["digest"])
+    with path.open("rb") as raw, _decompressed(raw, descriptor["mediaType"]) as stream:
+        return read_layer(stream, created_by=created_by, base=base, secrets=secrets)
 
 
 def _blob(folder: Path, digest: str) -> Path:

@@ -50,3 +50,4 @@ class Beside:
         self.traffic = TrafficReader(self._prepared, self._environment, self._local)
         self._begun = True
         self.inputs.begin()
+        self.traffic.begin()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,34 +24,45 @@ class _Answers:
     layers: tuple[ImageBlob, ...] = ()
     configurations: dict[str, tuple[str, int]] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
-    reason: str = "the registry was not asked"
+    reason: str = ""
 
 
 class RegistryQuestions:
-    """Asks in a thread of its own; what is not answered has a reason, and nothing is raised."""
+    """Asks in threads of its own; what is not answered has a reason, and nothing is raised."""
 
     def __init__(self, prepared: Prepared, environment: Mapping[str, str]) -> None:
         self._settings = prepared.settings
         self._repository = prepared.definition.tags[-1].rpartition(":")[0]
         self._environment = environment
         self._answers = _Answers()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
-    def ask(self, caches: Sequence[str], image: str) -> None:
-        """Begin to ask for these caches, by reference, and for the image of this digest, if any."""
-        self._thread = threading.Thread(
-            target=self._ask, args=(caches, image), name="traffic", daemon=True
+    def ask_for_caches(self, references: Sequence[str]) -> None:
+        """Begin to ask for caches, while the build reads them: later it may write them anew."""
+        for one in references:
+            self._begin(self._ask_for_cache, one)
+
+    def ask_for_image(self, digest: str) -> None:
+        """Begin to ask for the image that was pushed."""
+        self._begin(self._ask_for_image, digest)
+
+    def _begin(self, ask: Callable[[_Answers, str], None], what: str) -> None:
+        thread = threading.Thread(
+            target=self._answer, args=(ask, what), name="traffic", daemon=True
         )
-        self._thread.start()
+        self._threads.append(thread)
+        thread.start()
 
     def answers(self, seconds: float) -> RegistryFacts:
         """Wait for at most so many seconds."""
-        if self._thread:
-            self._thread.join(seconds)
-            if self._thread.is_alive():
-                self._answers = _Answers(reason="the registry did not answer in time")
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(deadline - time.monotonic(), 0))
         found = self._answers
-        return RegistryFacts(found.image, found.configurations, found.sizes, found.reason)
+        if any(thread.is_alive() for thread in self._threads):
+            found = self._answers = _Answers(reason="the registry did not answer in time")
+        reason = found.reason or "the registry was not asked, or has no such manifest"
+        return RegistryFacts(found.image, found.configurations, found.sizes, reason)
 
     @property
     def pushed(self) -> PushedImage | None:
@@ -63,18 +75,14 @@ class RegistryQuestions:
             return None
         return PushedImage(found.layers, sum(found.image.values()))
 
-    def _ask(self, caches: Sequence[str], image: str) -> None:
-        answers = _Answers(reason="")
+    def _answer(self, ask: Callable[[_Answers, str], None], what: str) -> None:
+        answers = self._answers
         try:
-            for reference in caches:
-                self._ask_for_cache(answers, reference)
-            if image:
-                self._ask_for_image(answers, image)
+            ask(answers, what)
         except DockyardError as error:
             answers.reason = error.problems[0].message
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             answers.reason = f"a manifest has another form: {error}"
-        self._answers = answers
 
     def _ask_for_image(self, answers: _Answers, digest: str) -> None:
         """Read the manifests of the image that was pushed: one for each platform."""
@@ -109,8 +117,7 @@ class RegistryQuestions:
         for one in documents:  # grows while it is read
             document = self._manifest(repository, one)
             if document is None:
-                answers.reason = f"the registry has no manifest {reference}"
-                return
+                return  # there is no cache yet, most likely
             for blob in (*document.get("layers", ()), *document.get("manifests", ())):
                 answers.sizes[str(blob["digest"])] = int(blob["size"])
                 kind = str(blob.get("mediaType", ""))

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from dockyard import process
 from dockyard.base_images import normalise
 from dockyard.recording import parse_cache_option
+from dockyard.steps import StepKind
 from dockyard.traffic import FAILED, add_up
-from dockyard.traffic_parts import BuildRun, LocalCacheFacts, PushedImage, RegistryFacts
+from dockyard.traffic_parts import BuildRun, LocalCacheFacts, PushedImage
 from dockyard.traffic_questions import RegistryQuestions
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class TrafficReader:
         self._environment = environment
         self._runs: list[_Started] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._questions: RegistryQuestions | None = None
+        self._questions = RegistryQuestions(prepared, environment)
         self._repeated = ""
         self._local = local
 
@@ -76,7 +77,14 @@ class TrafficReader:
 
         The layers of an image for several platforms are no one image's.
         """
-        return self._questions.pushed if self._questions else None
+        return self._questions.pushed
+
+    def begin(self) -> None:
+        """Ask for the caches that the build is told to read, at the time when it reads them."""
+        options = map(parse_cache_option, self._prepared.definition.cache_from)
+        self._questions.ask_for_caches(
+            [one["ref"] for one in options if one.get("type") == "registry" and "ref" in one]
+        )
 
     def repeat(self, reason: str) -> None:
         """Note that the build is started again: what it moved before is not known."""
@@ -88,14 +96,13 @@ class TrafficReader:
         self._measure_local()
         definition = prepared.definition
         pushes = "push=true" in definition.output or definition.output.startswith("type=registry")
-        digest = str(metadata.get("containerimage.digest") or "")
-        run = _describe(
-            trace, definition.cache_from, definition.cache_to, pushes=pushes and bool(metadata)
-        )
+        # A build that fails before has pushed nothing.
+        exporting = any(step.kind == StepKind.EXPORT and step.started for step in trace.steps)
+        pushes = pushes and (exporting or bool(metadata))
+        run = _describe(trace, definition.cache_from, definition.cache_to, pushes=pushes)
         self._begin(run, metadata)
-        if self._runs[0].run.uses_registry and metadata:
-            self._questions = RegistryQuestions(prepared, self._environment)
-            self._questions.ask(run.imported, digest if run.pushes else "")
+        if pushes and (digest := str(metadata.get("containerimage.digest") or "")):
+            self._questions.ask_for_image(digest)
 
     def exported(
         self,
@@ -147,9 +154,7 @@ class TrafficReader:
             runs,
             succeeded=succeeded,
             bases=frozenset(repository_of(one.resolved) for one in self._prepared.base_images),
-            registry=(
-                self._questions.answers(PATIENCE_SECONDS) if self._questions else RegistryFacts()
-            ),
+            registry=self._questions.answers(PATIENCE_SECONDS),
             local=_local_facts(self._local),
             locked=self._prepared.project.locked,
             unmeasured_imports=_kinds(uses, "import", UNMEASURED),

@@ -210,6 +210,7 @@ def test_a_history_that_cannot_be_read_is_a_reason(
     registry(monkeypatch, {METADATA["containerimage.digest"]: MANIFEST})
     before = prepared(cache_from=(CACHE,))
     reader = TrafficReader(before, {})
+    reader.begin()
     reader.built(before, NOTHING, metadata)
     found = reader.result(succeeded=bool(metadata))
     reader.close()
@@ -240,6 +241,7 @@ def test_a_cache_that_was_read_counts_with_its_configuration(
     registry(monkeypatch, {"cache": manifest})
     before = prepared(output="type=cacheonly", cache_from=(CACHE,), cache_to=(CACHE,))
     reader = TrafficReader(before, {})
+    reader.begin()
     reader.built(before, IMPORTED, METADATA)
     reader.exported(IMPORTED, (CACHE,), (CACHE,), METADATA)
     found = reader.result(succeeded=True)
@@ -253,10 +255,24 @@ def test_caches_of_which_nothing_tells(history: History) -> None:
     before = prepared(output="type=cacheonly", cache_to=("type=gha,scope=a",))
     trace = trace_of(vertex("importing cache manifest from s3:123", 0, 1))
     reader = TrafficReader(before, {})
+    reader.begin()
     reader.built(before, trace, METADATA)
     found = reader.result(succeeded=True)
     reader.close()
     assert set(found.unknown or {}) == {"cache_read", "cache_written", "context_sent"}
+
+
+def test_a_build_that_fails_has_pushed_nothing_unless_it_had_begun_to(history: History) -> None:
+    def failed(*names: str) -> int | None:
+        reader = TrafficReader(prepared(), {})
+        reader.built(prepared(), trace_of(*(vertex(name, 0, 1) for name in names)), {})
+        found = reader.result(succeeded=False)
+        reader.close()
+        return found.layers_pushed
+
+    assert failed("[a 1/1] RUN false") == 0
+    assert failed("[a 1/1] RUN true", "exporting to image") is None
+    assert history.asked == []
 
 
 def test_an_abandoned_build_leaves_no_file(history: History) -> None:

@@ -158,7 +158,13 @@ def registry_findings(
             summary = f"{need.reference} is in the engine"
             found.append(ok(topic, summary if need.held == need.reference else stands_in, said))
         elif need.held is None:
-            found.append(unknown(topic, f"nobody has {need.reference}, as far as known", said))
+            found.append(
+                unknown(
+                    topic,
+                    f"no registry of {need.reference} answers, no engine could be asked",
+                    said,
+                )
+            )
         else:
             found.append(
                 problem(

@@ -23,6 +23,7 @@ from support.service import Ran, Service
 SIZE = 3_000_000
 MAIN = "cache-linux-amd64-main"
 SHARED = "cache-linux-amd64-latest"
+MOUNTS = "mounts-linux-amd64"
 PASSWORD = "s3cret-pass-word"
 
 
@@ -109,6 +110,30 @@ def test_push_pull_and_what_they_say(service: Service, registry: Registry) -> No
     assert set(local(service).index()) == {MAIN}
     verify_all(local(service))
     assert service.invoke("cache.pull").stdout.splitlines()[-1].startswith("pulled 0 B in 0 blobs")
+
+
+def test_the_mount_alone(service: Service, registry: Registry) -> None:
+    kept = {"DOCKYARD_CACHE_MOUNTS": "built"}
+    nothing = result(service, "cache.push", "--mounts", **kept)
+    assert (nothing["layers"], nothing["mounts"]) == (None, None)
+    fill_layout(local(service).root, MAIN, [content(service)])
+    fill_layout(local(service).root, MOUNTS, [content(service, "mount", 10_000)])
+    registry.reset()
+    pushed = result(service, "cache.push", "--mounts", **kept)
+    assert pushed["mounts"]["tags"] == [MOUNTS]
+    assert pushed["layers"] is None
+    assert 10_000 < registry.blob_bytes_received() < SIZE
+    with pytest.raises(LookupError):
+        registry.manifest(f"team/{service.name}", MAIN)
+
+    result(service, "cache.push")
+    forget_local(service)
+    would = result(service, "cache.pull", "--mounts", "--dry-run", **kept)
+    assert would["mounts"]["tags"] == [MOUNTS]
+    assert would["layers"] is None
+    assert 10_000 < would["bytes_moved"] < SIZE
+    off = result(service, "cache.pull", "--mounts")
+    assert off["notes"] == ["DOCKYARD_CACHE_MOUNTS is none: there is nothing to pull"]
 
 
 def test_the_best_cache_is_pulled(service: Service) -> None:

@@ -121,12 +121,21 @@ def _escaped(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("$", "\\$")
 
 
+def _copied_word(text: str) -> str:
+    """Quote ``text`` as a word of a COPY's JSON array, in which words are read as a shell's.
+
+    BuildKit looks for here-documents in arrays, too: "<<" must not stand there as it is.
+    """
+    literal = re.sub(r"""([\\'"$])""", r"\\\1", text)
+    return json.dumps(literal, ensure_ascii=False).replace("<", "\\u003c")
+
+
 def _copy(path: str) -> str:
     source = str(PurePosixPath(path))
     target = f"{APPLICATION_FOLDER}/{source}"
     if _PLAIN_WORD.fullmatch(source):
         return f"{source} {target}"
-    return f"[{_escaped(source)}, {_escaped(target)}]"
+    return f"[{_copied_word(source)}, {_copied_word(target)}]"
 
 
 def _python_path(recipe: Recipe) -> str:

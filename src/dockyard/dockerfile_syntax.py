@@ -18,7 +18,13 @@ __all__ = [
     "parse_instructions",
 ]
 
-_HEREDOC = re.compile(r"<<-?\s*(?:\"([^\"\s]+)\"|'([^'\s]+)'|([A-Za-z_][\w.-]*))")
+# A whole word that is one (BuildKit, ``frontend/dockerfile/parser/parser.go``, ``reHeredoc``).
+_HEREDOC = re.compile(r"\d*<<(-?)\s*([^<]*)", re.DOTALL)
+# What a word is made of (BuildKit, ``frontend/dockerfile/shell/lex.go``): quoted, escaped, a
+# variable in braces, "<<" with the blanks after it, or one more character.
+_PIECE = re.compile(
+    r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.|\$\{[^}]*\}|<<\s*|\\\Z|(?!['"]|\$\{)\S""", re.DOTALL
+)
 _TAKES_HEREDOC = ("ADD", "COPY", "RUN")
 # What runs a process, or reads the files below it, and so needs every layer under it.
 _EXECUTING = ("ADD", "COPY", "RUN", "WORKDIR", "ONBUILD")
@@ -60,6 +66,39 @@ class Stage:
     instructions: tuple[Instruction, ...]
 
 
+def _heredocs(text: str) -> list[tuple[str, bool]]:
+    """Name the here-documents of a line, and tell whether leading tabs are left out (``<<-``).
+
+    A line with a quote that is not closed has none.
+    """
+    words: list[list[str]] = [[]]
+    position = 0
+    while position < len(text):
+        if text[position].isspace():
+            words.append([])
+            position += 1
+            continue
+        piece = _PIECE.match(text, position)
+        if piece is None:
+            return []
+        words[-1].append(piece[0])
+        position = piece.end()
+    found = []
+    for word in words:
+        match = _HEREDOC.fullmatch("".join(word))
+        if match and (name := _without_quotes(match[2])):
+            found.append((name, match[1] == "-"))
+    return found
+
+
+def _without_quotes(word: str) -> str:
+    pieces = []
+    for piece in _PIECE.findall(word):
+        quoted = piece[0] in "'\""
+        pieces.append(piece[1:-1] if quoted else piece.removeprefix("\\"))
+    return "".join(pieces)
+
+
 def parse_instructions(text: str) -> list[Instruction]:
     """List all instructions in order, those before the first ``FROM`` too."""
     escape = "\\"
@@ -84,14 +123,17 @@ def parse_instructions(text: str) -> list[Instruction]:
         if not keyword:
             continue
         heredocs = []
-        if keyword.upper() in _TAKES_HEREDOC:
-            for match in _HEREDOC.finditer(rest):
-                delimiter = next(filter(None, match.groups()))
+        first, _, after = rest.strip().partition(" ")
+        what, words = (first, after) if keyword.upper() == "ONBUILD" else (keyword, rest)
+        if what.upper() in _TAKES_HEREDOC:
+            for name, without_tabs in _heredocs(words):
                 content = []
-                while position < len(lines) and lines[position].strip("\t") != delimiter:
-                    content.append(lines[position])
+                while position < len(lines):
+                    line = lines[position]
                     position += 1
-                position += 1
+                    if (line.lstrip("\t") if without_tabs else line) == name:
+                        break
+                    content.append(line)
                 heredocs.append("\n".join(content) + "\n")
         while start < position and (
             not lines[start].strip() or lines[start].strip().startswith("#")

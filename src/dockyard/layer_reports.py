@@ -86,7 +86,7 @@ def parse_report(line: str) -> tuple[LayerReport, ...]:
         layer = str(values["layer"])
         if "conflict" in values:
             packages = tuple(map(str, values["packages"]))
-            return (FileConflict(layer, str(values["conflict"]), packages),)
+            return (FileConflict(layer, str(values["conflict"]), packages),) if packages else ()
         if "left out" in values:
             return tuple(
                 LeftOut(layer, str(policy), int(one["files"]), int(one["bytes"]))

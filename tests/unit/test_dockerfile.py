@@ -130,8 +130,11 @@ def test_uv_is_mounted_and_never_copied() -> None:
         ("src", "src /app/src"),
         ("libs/core", "libs/core /app/libs/core"),
         ("my data", '["my data", "/app/my data"]'),
-        ("a$b", '["a\\$b", "/app/a\\$b"]'),
-        ('quo"te', '["quo\\"te", "/app/quo\\"te"]'),
+        # A word of the array is read as a shell's: each was built with Engine 28.5.
+        ("a$b", r'["a\\$b", "/app/a\\$b"]'),
+        ('quo"te', r'["quo\\\"te", "/app/quo\\\"te"]'),
+        ("quo'te", r"""["quo\\'te", "/app/quo\\'te"]"""),
+        ('a" <<EOF', r'["a\\\" \u003c\u003cEOF", "/app/a\\\" \u003c\u003cEOF"]'),
     ],
 )
 def test_paths_survive_quoting(path: str, expected: str) -> None:

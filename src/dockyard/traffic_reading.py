@@ -176,7 +176,8 @@ class TrafficReader:
                 requests = read_bundle(started.bundle.read_bytes())
             else:
                 said = done.stderr.strip().splitlines() or ["it did not answer in time"]
-                reason = f"the builder's history cannot be read: {said[-1][:200]}"
+                last = said[-1].removeprefix("ERROR: ")[:200]
+                reason = f"the builder's history cannot be read: {last}"
         except (OSError, ValueError) as error:
             reason = str(error)
         return replace(started.run, requests=requests, reason=reason)

@@ -62,9 +62,8 @@ def check(
     chosen = choose(only or (), (*kept, *(skip or ())), (*settings.check_also, *(also or ())))
     watcher = choose_watcher(sys.stderr, os.environ, len(chosen), progress=settings.progress)
     started = datetime.now(UTC)
-    with Workbench(settings, os.environ, sys.stderr) as workbench:
+    with watcher, Workbench(settings, os.environ, sys.stderr) as workbench:
         verdicts = run_checks(chosen, workbench, watcher)
-        workbench.state.save()
     _show(verdicts, started, json=json, junit_file=junit)
     raise_failures(verdicts)
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+from pathlib import Path
 
 import pytest
 
-from dockyard.checks.dockerfile import final_base, unpinned_bases, what_varies
+from dockyard.checks import Finding, Outcome, Workbench, dockerfile, lint
+from dockyard.checks.dockerfile import check_lint, final_base, unpinned_bases, what_varies
 from dockyard.checks.lint import IGNORED, parse_buildkit, parse_hadolint, without_copied_texts
 from dockyard.dockerfile_syntax import parse_dockerfile
 from dockyard.errors import CheckUnavailableError
+from support.settings import make_settings
 
 DIGEST = "@sha256:" + "0" * 64
 PATH = "docker/Dockerfile"
@@ -108,17 +112,43 @@ def test_hadolints_errors_and_warnings_count_and_ignored_rules_have_a_reason() -
         {"code": "DL3059", "level": "info", "line": 5, "message": "consecutive RUN"},
         {"code": "DL3002", "level": "warning", "line": 6, "message": "root"},
     ]
-    findings, notes = parse_hadolint(answer, PATH)
+    findings = parse_hadolint(answer, PATH)
     assert [str(one) for one in findings] == [f"{PATH}, line 4: DL3045: COPY to a relative path"]
-    assert notes == ()
     assert all(IGNORED.values())
 
 
 def test_what_hadolint_does_not_understand_is_said_and_no_finding() -> None:
     answer = [{"code": "DL1000", "level": "error", "line": 9, "message": "unexpected\n'C'"}]
-    findings, notes = parse_hadolint(answer, PATH)
-    assert findings == ()
-    assert "line 9: unexpected 'C'" in notes[0]
+    with pytest.raises(CheckUnavailableError, match=r"line 9\n.*unexpected 'C'"):
+        parse_hadolint(answer, PATH)
+
+
+@pytest.mark.parametrize("missing", ["buildkit_findings", "hadolint_findings"])
+def test_one_linter_that_is_missing_is_said_and_fails_nothing(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(_: object) -> tuple[Finding, ...]:
+        raise CheckUnavailableError("it is not installed", hint="install it")
+
+    for name in ("buildkit_findings", "hadolint_findings"):
+        monkeypatch.setattr(dockerfile, name, lambda _: ())
+    monkeypatch.setattr(dockerfile, missing, unavailable)
+    verdict = check_lint(Workbench(make_settings(), {}, io.StringIO()))
+    assert verdict.outcome is Outcome.PASSED
+    assert verdict.notes[0].startswith("could not check with ")
+    assert verdict.notes[0].endswith("it is not installed: install it")
+    monkeypatch.setattr(dockerfile, "buildkit_findings", unavailable)
+    monkeypatch.setattr(dockerfile, "hadolint_findings", unavailable)
+    with pytest.raises(CheckUnavailableError):
+        check_lint(Workbench(make_settings(), {}, io.StringIO()))
+
+
+def test_hadolint_is_found_beside_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(lint.sys, "executable", str(tmp_path / "python"))
+    assert lint.find_hadolint() is None
+    (tmp_path / "hadolint").write_text("")
+    assert lint.find_hadolint() == str(tmp_path / "hadolint")
 
 
 def test_texts_of_copied_files_are_blanked_and_no_line_moves() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -295,5 +294,14 @@ def test_a_terminal_gets_a_spinner_and_is_given_back() -> None:
         watcher.end(PASSED)
     assert "checking lock" in stream.getvalue()
     assert "checking build" not in stream.getvalue(), "a build shows itself"
-    shown: Callable[[], str] = stream.getvalue
-    assert shown().count("\x1b[?25l") == shown().count("\x1b[?25h")
+
+    def interrupt() -> None:
+        with watcher:
+            watcher.begin("secrets")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    hidden, shown = (stream.getvalue().count(code) for code in ("\x1b[?25l", "\x1b[?25h"))
+    assert hidden == shown
+    assert hidden > 0

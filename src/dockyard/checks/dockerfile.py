@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dockyard.checks.lint import buildkit_findings, hadolint_findings
 from dockyard.checks.verdicts import Finding, Verdict, judge
 from dockyard.dockerfile_syntax import Instruction, Stage, executed_after_linked_copy
+from dockyard.errors import CheckUnavailableError
 
 if TYPE_CHECKING:
     from dockyard.checks.workbench import Workbench
@@ -154,14 +155,24 @@ def check_base_pinned(workbench: Workbench) -> Verdict:
 
 def check_lint(workbench: Workbench) -> Verdict:
     """Have BuildKit and hadolint read the Dockerfile."""
-    findings = list(buildkit_findings(workbench))
-    theirs, notes = hadolint_findings(workbench)
-    findings += theirs
-    who = "BuildKit's checks" if notes else "BuildKit's checks and hadolint"
+    findings: list[Finding] = []
+    notes: list[str] = []
+    asked: list[str] = []
+    for who, ask in (("BuildKit's checks", buildkit_findings), ("hadolint", hadolint_findings)):
+        try:
+            findings += ask(workbench)
+        except CheckUnavailableError as error:
+            problem = error.problems[0]
+            notes.append(f"could not check with {who}: {problem.message}: {problem.hint}")
+        else:
+            asked.append(who)
+    if not asked:
+        raise CheckUnavailableError("; ".join(notes))
+    count = len(findings)
     return judge(
         "dockerfile-lint",
         findings,
-        f"{len(findings)} warnings of {who}",
+        f"{count} warning{'' if count == 1 else 's'} of {' and '.join(asked)}",
         "each rule's page says how; a comment `# check=skip=RULE` on top of the Dockerfile, or "
         "`# hadolint ignore=RULE` above a line, lets it be",
         notes,

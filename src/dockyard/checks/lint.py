@@ -131,12 +131,13 @@ def without_copied_texts(text: str) -> str:
     return "\n".join(lines)
 
 
-def hadolint_findings(workbench: Workbench) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
-    """Run hadolint: its findings, and a note where it could not be asked."""
+def hadolint_findings(workbench: Workbench) -> tuple[Finding, ...]:
+    """Run hadolint. Raises CheckUnavailableError where there is none or it does not understand."""
     program = find_hadolint()
     if program is None:
-        return (), ("could not check with hadolint, which is not installed: `pip install "
-                    "'dockyard[check]'` brings it",)  # fmt: skip
+        raise CheckUnavailableError(
+            "it is not installed", hint="`pip install 'dockyard[check]'` brings it"
+        )
     ignored = [word for rule in IGNORED if rule.startswith("DL") for word in ("--ignore", rule)]
     done = process.run(
         [program, "--no-color", "--format", "json", *_own_settings(workbench, ignored), "-"],
@@ -148,7 +149,7 @@ def hadolint_findings(workbench: Workbench) -> tuple[tuple[Finding, ...], tuple[
         answer = json.loads(done.stdout)
     except ValueError:
         said = (done.stderr.strip() or f"exit status {done.status}").splitlines()[-1]
-        return (), (f"could not check with hadolint: {said}",)
+        raise CheckUnavailableError(said, hint="run `hadolint` to see more") from None
     return parse_hadolint(answer, workbench.settings.dockerfile)
 
 
@@ -158,17 +159,18 @@ def _own_settings(workbench: Workbench, ignored: list[str]) -> list[str]:
     return [] if any((workbench.settings.root / name).is_file() for name in names) else ignored
 
 
-def parse_hadolint(
-    answer: Iterable[dict[str, Any]], dockerfile: str
-) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
-    """Take errors and warnings from hadolint's JSON; where it could not parse, a note says so."""
-    findings, notes = [], []
+def parse_hadolint(answer: Iterable[dict[str, Any]], dockerfile: str) -> tuple[Finding, ...]:
+    """Take errors and warnings from hadolint's JSON.
+
+    Raises CheckUnavailableError where it could not parse the Dockerfile: it has not looked at it.
+    """
+    findings = []
     for one in answer:
         if one.get("code") == _PARSE_ERROR:
-            notes.append(
-                f"could not check with hadolint, which does not understand line {one['line']}: "
-                f"{' '.join(str(one['message']).split())}"
+            said = " ".join(str(one["message"]).split())
+            raise CheckUnavailableError(
+                f"it does not understand line {one['line']}", hint=f"it says: {said}"
             )
-        elif one.get("level") in _COUNTED and one.get("code") not in IGNORED:
+        if one.get("level") in _COUNTED and one.get("code") not in IGNORED:
             findings.append(Finding(f"{one['code']}: {one['message']}", one["line"], dockerfile))
-    return tuple(findings), tuple(notes)
+    return tuple(findings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TextIO
 
 from dockyard.checks.verdicts import Outcome
@@ -22,11 +23,14 @@ SHOWS_ITSELF = "build"
 FIGURE_WIDTH = 100
 
 
-class LineWatcher:
+class LineWatcher(AbstractContextManager["LineWatcher"]):
     """Writes a line for each check that has ended."""
 
     def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
         self._stream, self._quiet = stream, quiet
+
+    def __exit__(self, *exception: object) -> None:
+        pass
 
     def begin(self, name: str) -> None:
         """Write nothing: most checks are quick."""
@@ -40,8 +44,11 @@ class LineWatcher:
             self._stream.flush()
 
 
-class SpinnerWatcher:
-    """Turns a spinner beside the check that is being made, with how many are done."""
+class SpinnerWatcher(AbstractContextManager["SpinnerWatcher"]):
+    """Turns a spinner beside the check that is being made, with how many are done.
+
+    As a context it gives the terminal back whatever happens.
+    """
 
     def __init__(self, console: Console, total: int) -> None:
         from rich.progress import (
@@ -63,6 +70,9 @@ class SpinnerWatcher:
             transient=True,
         )
         self._task = self._progress.add_task("", total=total)
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
 
     def begin(self, name: str) -> None:
         """Show the check that begins, unless it shows itself."""

@@ -40,9 +40,8 @@ def check_lock(workbench: Workbench) -> Verdict:
             Finding(f"{(one.where or '').removeprefix(root)}: {one.message}")
             for one in error.problems
         )
-        return judge(
-            "lock", findings, f"{len(findings)} differences", error.problems[0].hint or fix
-        )
+        figure = f"{len(findings)} problem{'' if len(findings) == 1 else 's'}"
+        return judge("lock", findings, figure, error.problems[0].hint or fix)
     return judge("lock", (), f"{len(project.packages)} packages", fix)
 
 

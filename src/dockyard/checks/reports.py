@@ -1,6 +1,7 @@
 """Verdicts as a table, JSON, JUnit's XML, GitHub's job summary and annotations. Pure.
 
-JUnit's form is that of Jenkins (xunit plugin, ``junit-10.xsd``), which CI services read.
+JUnit's form is what two schemas have in common: that of Jenkins (xunit plugin, ``junit-10.xsd``)
+and the older one of Ant (github.com/windyroad/JUnit-Schema), which is the stricter.
 """
 
 from __future__ import annotations
@@ -122,8 +123,13 @@ def junit(verdicts: Sequence[Verdict], started: str, host: str) -> str:
         "errors": str(unknown),
         "time": f"{sum(one.seconds for one in verdicts):.3f}",
     }
-    root = ElementTree.Element("testsuites", {"name": SUITE, **counts})
-    more = {"id": "0", "package": "dockyard", "timestamp": started, "hostname": _xml(host)}
+    root = ElementTree.Element("testsuites")
+    more = {
+        "id": "0",
+        "package": "dockyard",
+        "timestamp": started,
+        "hostname": _xml(host) or "localhost",
+    }
     suite = ElementTree.SubElement(root, "testsuite", {"name": SUITE, **counts, **more})
     ElementTree.SubElement(suite, "properties")
     for one in verdicts:

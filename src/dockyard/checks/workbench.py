@@ -64,8 +64,8 @@ class Workbench(contextlib.AbstractContextManager["Workbench"]):
         self.settings = _one_platform(settings)
         self.planted = with_planted_secret(self.settings)
         self.environment = environment
+        # Never saved: the build itself remembers, and a check looks for itself.
         self.state = State(settings.root)
-        # Nothing remembered may answer here: a check looks for itself.
         self.state.forget("project", "dockerfile", "layers")
         self._stream = stream
         self._kept: dict[str, Any] = {}

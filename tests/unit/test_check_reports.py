@@ -85,7 +85,7 @@ def test_junit_counts_and_holds_nothing_that_xml_cannot() -> None:
         "errors": "1",
         "time": "1.500",
     }
-    assert suite.keys() >= {"id", "package", "name"}
+    assert {"id", "package", "name"} <= {*suite.keys()}
     assert suite.get("timestamp") == "2026-01-02T03:04:05"
     assert suite.get("hostname") == "hostname"
     # The order is the schema's, which is a sequence.

@@ -20,9 +20,10 @@ from dockyard.trace import COUNTED_KINDS
 
 if TYPE_CHECKING:
     from dockyard.checks.workbench import Workbench
+    from dockyard.settings import Settings
     from dockyard.trace import BuildTrace, Step
 
-__all__ = ["build_variant", "instruction_of", "ran", "step_finding", "try_offline"]
+__all__ = ["build_variant", "exporting", "instruction_of", "ran", "step_finding", "try_offline"]
 
 # The instructions that are numbered in the names of steps (BuildKit, dockerfile2llb/convert.go).
 _NUMBERED = ("ADD", "COPY", "RUN", "WORKDIR")
@@ -72,6 +73,19 @@ def build_variant(
     if status:
         raise diagnose(trace, status, settings.dockerfile)
     return trace
+
+
+def exporting(settings: Settings, folder: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the output and options that export an image with all that attestations can hold.
+
+    The folder becomes an OCI layout.
+    """
+    output = f"type=oci,tar=false,dest={folder},oci-mediatypes=true"
+    output += f",compression={settings.compression}"
+    if settings.compression != "uncompressed":
+        output += f",compression-level={settings.compression_level}"
+    # The definition has this option, too: of two the last counts.
+    return output, ("--provenance=mode=max",)
 
 
 def try_offline(build: Callable[[bool], BuildTrace]) -> tuple[BuildTrace, bool]:

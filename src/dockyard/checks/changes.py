@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dockyard.checks.builds import build_variant, instruction_of, ran, step_finding, try_offline
+from dockyard.checks.builds import (
+    build_variant,
+    exporting,
+    instruction_of,
+    ran,
+    step_finding,
+    try_offline,
+)
 from dockyard.checks.copies import another_hash, copy_context, file_to_touch, touch
 from dockyard.checks.verdicts import Finding, Verdict, judge
 from dockyard.dockerfile import DEPENDENCY_STAGE_PREFIX
@@ -20,7 +29,8 @@ if TYPE_CHECKING:
     from dockyard.trace import BuildTrace, Step
 
 __all__ = [
-    "cheapest_layer",
+    "ChangedLock",
+    "build_changed_lock",
     "check_code_change",
     "check_dependency_change",
     "check_rebuild",
@@ -149,12 +159,50 @@ def package_to_change(
     return number, min(able[number], key=lambda one: (one.size or 0, one.name))
 
 
-def cheapest_layer(workbench: Workbench) -> int | None:
-    """Return the number of the layer that costs the least to install again; None: no plan."""
+@dataclass(frozen=True)
+class ChangedLock:
+    """A build of a copy in whose lock one package changed, with a planted secret.
+
+    ``number``: of the package's layer, from 1. ``context`` is the copy, ``image`` the folder that
+    the image was exported to. ``offline``: no index answered.
+    """
+
+    number: int
+    package: Package
+    context: Path
+    image: Path
+    trace: BuildTrace
+    offline: bool
+
+    @property
+    def stage(self) -> str:
+        """The stage of the package's layer."""
+        return f"{DEPENDENCY_STAGE_PREFIX}{self.number}"
+
+
+def build_changed_lock(workbench: Workbench) -> ChangedLock | None:
+    """Change the cheapest package of the lock in a copy, build that, and export the image.
+
+    None where the Dockerfile keeps no plan, or no package is from an index. Raises what the build
+    fails with.
+    """
     plan = workbench.plan
     layers = [layer.packages for layer in plan.layers] if plan else []
-    found = package_to_change(workbench.project.packages, layers) if layers else None
-    return found[0] if found else None
+    chosen = package_to_change(workbench.project.packages, layers) if layers else None
+    if chosen is None:
+        return None
+    workbench.built  # noqa: B018 - what is in the cache is what this compares with
+    number, package = chosen
+    context, image = workbench.folder(), workbench.folder() / "image"
+    copy_context(workbench.context, workbench.listing, context)
+    _change_lock(context / "uv.lock", package)
+    output, options = exporting(workbench.settings, image)
+    trace, offline = try_offline(
+        lambda offline: build_variant(
+            workbench, context=context, output=output, options=options, offline=offline
+        )
+    )
+    return ChangedLock(number, package, context, image, trace, offline)
 
 
 def unwanted_after_dependency_change(
@@ -177,7 +225,6 @@ def unwanted_after_dependency_change(
 
 def check_dependency_change(workbench: Workbench) -> Verdict:
     """Change one package in the lock of a copy, and build that."""
-    workbench.built  # noqa: B018 - what is in the cache is what this compares with
     packages, plan = workbench.project.packages, workbench.plan
     fix = "each layer mounts its own requirements and nothing else; `invoke init --diff` compares"
     if not packages:
@@ -189,24 +236,29 @@ def check_dependency_change(workbench: Workbench) -> Verdict:
         )
         fix = "`invoke init --replace` renders one with layers; yours becomes a .backup"
         return judge("dependency-change", [finding], "1 layer", fix)
-    chosen = package_to_change(packages, [layer.packages for layer in plan.layers])
-    if chosen is None:
+    changed = workbench.changed_lock
+    if changed is None:
         raise CheckUnavailableError("the lock has no package from an index to change the hash of")
-    number, package = chosen
-    context = workbench.folder()
-    copy_context(workbench.context, workbench.listing, context)
+    traces = chain([changed.trace], _built_again(workbench, changed))
 
     def measure() -> tuple[str, list[Finding]]:
-        _change_lock(context / "uv.lock", package)
-        trace, offline = try_offline(
-            lambda offline: build_variant(workbench, context=context, offline=offline)
-        )
-        how = ", installed from uv's cache: no index answered" if offline else ""
-        figure = f"another hash for {package.name}: layer {number} of {len(plan.layers)} run{how}"
-        return figure, _after_dependency_change(workbench, trace, number, package)
+        return "", _after_dependency_change(workbench, next(traces), changed)
 
-    figure, findings = measured(workbench, measure)
-    return judge("dependency-change", findings, figure, fix)
+    _, findings = measured(workbench, measure)
+    how = ", installed from uv's cache: no index answered" if changed.offline else ""
+    return judge(
+        "dependency-change",
+        findings,
+        f"another hash for {changed.package.name}: layer {changed.number} of {len(plan.layers)} "
+        f"run{how}",
+        fix,
+    )
+
+
+def _built_again(workbench: Workbench, changed: ChangedLock) -> Iterator[BuildTrace]:
+    while True:
+        _change_lock(changed.context / "uv.lock", changed.package)
+        yield build_variant(workbench, context=changed.context, offline=changed.offline)
 
 
 def _change_lock(path: Path, package: Package) -> None:
@@ -222,16 +274,14 @@ def _change_lock(path: Path, package: Package) -> None:
 
 
 def _after_dependency_change(
-    workbench: Workbench, trace: BuildTrace, number: int, package: Package
+    workbench: Workbench, trace: BuildTrace, changed: ChangedLock
 ) -> list[Finding]:
-    steps = ran(trace)
-    why = f"ran because the hashes of {package.name} changed, which is in layer {number}"
+    steps, name, number = ran(trace), changed.package.name, changed.number
+    why = f"ran because the hashes of {name} changed, which is in layer {number}"
     findings = [
         step_finding(workbench, step, why)
         for step in unwanted_after_dependency_change(workbench.stages, steps, number)
     ]
-    if not any(step.stage == f"{DEPENDENCY_STAGE_PREFIX}{number}" for step in steps):
-        findings.append(
-            Finding(f"{package.name} changed in the lock, and layer {number} was not installed")
-        )
+    if not any(step.stage == changed.stage for step in steps):
+        findings.append(Finding(f"{name} changed in the lock, and layer {number} did not run"))
     return findings

@@ -19,8 +19,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from dockyard import process
 from dockyard.checks.base_listings import forget_other_listings, remembered_listing
-from dockyard.checks.builds import build_variant, try_offline
-from dockyard.checks.changes import cheapest_layer
+from dockyard.checks.builds import build_variant, exporting
+from dockyard.checks.changes import PROJECT_STAGE
 from dockyard.checks.contents import LayerContents, read_layer
 from dockyard.checks.dockerfile import final_base
 from dockyard.checks.workbench import PLANTED
@@ -30,11 +30,11 @@ from dockyard.errors import CheckUnavailableError, DockyardError
 if TYPE_CHECKING:
     from dockyard.checks.workbench import Workbench
     from dockyard.dockerfile_syntax import Stage
-    from dockyard.trace import BuildTrace
 
 __all__ = ["Export", "decoded", "export_image", "stages_to_run"]
 
 SECONDS = 60.0
+LOCAL_STAGE = "local-packages"
 # Shorter values are in files by chance.
 SHORTEST_SECRET = 8
 
@@ -56,62 +56,51 @@ class Export:
     notes: tuple[str, ...] = ()
 
 
-def stages_to_run(stages: Sequence[Stage], cheapest: str | None) -> tuple[str, ...]:
-    """List the stages to run again because their steps mount a secret.
+def stages_to_run(stages: Sequence[Stage]) -> tuple[str, ...]:
+    """List the user's own stages that mount a secret: a change of the lock runs none of them.
 
-    All dependency stages run the same script, so the ``cheapest`` stands for them.
+    Those of Dockyard run one script, so one dependency stage stands for all.
     """
-    found = []
-    for stage in stages:
-        mounts = any("type=secret" in one.text for one in stage.instructions)
-        if not (mounts and stage.name):
-            continue
-        number = stage.name.removeprefix(DEPENDENCY_STAGE_PREFIX)
-        if number != stage.name and number.isdigit() and cheapest and stage.name != cheapest:
-            continue
-        found.append(stage.name)
-    return tuple(found)
-
-
-def _cheapest(workbench: Workbench) -> str | None:
-    number = cheapest_layer(workbench)
-    return f"{DEPENDENCY_STAGE_PREFIX}{number}" if number else None
+    ours = (PROJECT_STAGE, LOCAL_STAGE)
+    return tuple(
+        stage.name
+        for stage in stages
+        if stage.name
+        and stage.name not in ours
+        and not re.fullmatch(rf"{DEPENDENCY_STAGE_PREFIX}\d+", stage.name)
+        and any("type=secret" in one.text for one in stage.instructions)
+    )
 
 
 def export_image(workbench: Workbench) -> Export:
-    """Build the image into a folder, with attestations, and read what is in it.
+    """Export the image in which the steps that may see secrets ran with a planted one, and read it.
 
-    The steps that may see secrets run again, with a planted one. Raises what a build raises.
+    Raises what a build raises.
     """
-    folder = workbench.folder() / "image"
-    again = stages_to_run(workbench.stages, _cheapest(workbench))
-    settings = workbench.settings
-    output = f"type=oci,tar=false,dest={folder},oci-mediatypes=true"
-    output += f",compression={settings.compression}"
-    if settings.compression != "uncompressed":
-        output += f",compression-level={settings.compression_level}"
-    # Of two options the last counts: this one has all that an attestation can hold.
-    attested = ("--provenance=mode=max",)
-
-    def export(offline: bool) -> BuildTrace:
-        options = ("--no-cache-filter", ",".join(again)) if again else ()
-        return build_variant(
-            workbench, output=output, options=(*attested, *options), offline=offline
-        )
-
-    notes: tuple[str, ...] = ()
+    own = stages_to_run(workbench.stages)
+    notes: list[str] = []
+    changed = None
     try:
-        try_offline(export)
+        changed = workbench.changed_lock
     except DockyardError as error:
-        if not again:
-            raise
-        notes = (
-            f"the planted secret reached only the steps that ran in this check: {', '.join(again)} "
-            f"did not run again: {error.problems[0].message.splitlines()[0]}",
-        )
-        again = ()
-        build_variant(workbench, output=output, options=attested)
-    return _read(workbench, folder, again, notes)
+        said = error.problems[0].message.partition("\n")[0]
+        notes.append(f"no dependency was installed with the planted secret: {said}")
+    planted = (changed.stage,) if changed else ()
+    if changed and not own:
+        return _read(workbench, changed.image, planted, ())
+    folder = workbench.folder() / "image"
+    context = changed.context if changed else None
+    output, options = exporting(workbench.settings, folder)
+    if own:
+        again = (*options, "--no-cache-filter", ",".join(own))
+        try:
+            build_variant(workbench, context=context, output=output, options=again)
+            return _read(workbench, folder, (*planted, *own), tuple(notes))
+        except DockyardError as error:
+            said = error.problems[0].message.partition("\n")[0]
+            notes.append(f"{', '.join(own)} did not run with the planted secret: {said}")
+    build_variant(workbench, context=context, output=output, options=options)
+    return _read(workbench, folder, planted, tuple(notes))
 
 
 def _read(

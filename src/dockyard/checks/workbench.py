@@ -20,6 +20,7 @@ from dockyard.state import State
 if TYPE_CHECKING:
     from dockyard.base_images import BaseImage
     from dockyard.build import BuildResult
+    from dockyard.checks.changes import ChangedLock
     from dockyard.checks.export import Export
     from dockyard.context import ContextListing
     from dockyard.dockerfile_syntax import Stage
@@ -204,8 +205,15 @@ class Workbench(contextlib.AbstractContextManager["Workbench"]):
         return str(self.built.record.image["tags"][0])
 
     @property
+    def changed_lock(self) -> ChangedLock | None:
+        """A copy with one package of the lock changed, built; None where none can be."""
+        from dockyard.checks.changes import build_changed_lock
+
+        return self._once("changed lock", lambda: build_changed_lock(self))
+
+    @property
     def exported(self) -> Export:
-        """The image in a folder, built once more so that its steps have the planted secret."""
+        """The image in a folder, made by steps that had the planted secret."""
         from dockyard.checks.export import export_image
 
         return self._once("exported", lambda: export_image(self))

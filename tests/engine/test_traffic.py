@@ -248,8 +248,10 @@ def test_the_engine_pulls_a_base_image(
         command = ["buildx", "build", "--builder", builder, "--push", "--provenance=false"]
         docker(*command, "--tag", name, str(context))
     made = counted(DOCKYARD_BUILDER="default", DOCKYARD_PYTHON_IMAGE=name)
-    cleanup.name("image", f"{made.service.name}:latest")
-    traffic = made.build()["traffic"]
+    record = made.build()
+    for tag in record["image"]["tags"]:
+        cleanup.name("image", tag)
+    traffic = record["traffic"]
     assert traffic["unknown"] is None
     layers = [one.bytes_sent for one in made.blobs("GET") if one.bytes_sent > 100_000]
     assert traffic["base_read"] == sum(layers) > 200_000

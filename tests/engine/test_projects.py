@@ -94,7 +94,7 @@ SHAPES = {
     "c-extension": Expected(
         {
             "install": "wheel",
-            "build-packages": ["build-essential", "python3-dev"],
+            "build-packages": ["gcc", "libc6-dev", "python3-dev"],
             "command": ["add"],
         },
         output="c-extension 5",

@@ -254,8 +254,9 @@ def packages(*names: str, wheel: bool = False) -> list[Package]:
 def test_debian_packages_are_proposed_for_what_has_no_wheel() -> None:
     found = debian_packages(packages("psycopg2", "mysqlclient"))
     assert found.build == (
-        "build-essential",
         "default-libmysqlclient-dev",
+        "gcc",
+        "libc6-dev",
         "libpq-dev",
         "pkg-config",
     )

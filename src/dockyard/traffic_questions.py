@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RegistryQuestions"]
 
+# Docker's annotation of what an index holds beside images (BuildKit, docs/attestations).
+_KIND = "vnd.docker.reference.type"
+
 
 @dataclass
 class _Answers:
@@ -85,26 +88,31 @@ class RegistryQuestions:
             answers.reason = f"a manifest has another form: {error}"
 
     def _ask_for_image(self, answers: _Answers, digest: str) -> None:
-        """Read the manifests of the image that was pushed: one for each platform."""
+        """Read the manifests of the image that was pushed: of each platform, and attestations."""
         blobs: dict[str, int] = {}
-        layers: list[ImageBlob] = []
+        images: list[tuple[ImageBlob, ...]] = []
+        attestations = set()
         documents = [digest]
         for one in documents:  # grows while it is read
             document = self._manifest(self._repository, one)
             if document is None:
                 answers.reason = f"the registry has no manifest {one}"
                 return
-            documents += [str(child["digest"]) for child in document.get("manifests", ())]
-            listed = [
+            for child in document.get("manifests", ()):
+                documents.append(str(child["digest"]))
+                if (child.get("annotations") or {}).get(_KIND) == "attestation-manifest":
+                    attestations.add(documents[-1])
+            listed = tuple(
                 ImageBlob(str(layer["digest"]), int(layer["size"]))
                 for layer in document.get("layers", ())
-            ]
-            layers += listed
+            )
+            if listed and one not in attestations:
+                images.append(listed)
             blobs.update({layer.digest: layer.size for layer in listed})
             if config := document.get("config"):
                 blobs[str(config["digest"])] = int(config["size"])
         answers.image = blobs
-        answers.layers = tuple(layers) if len(documents) == 1 else ()
+        answers.layers = images[0] if len(images) == 1 else ()
 
     def _ask_for_cache(self, answers: _Answers, reference: str) -> None:
         """Read what a cache's manifest tells of its blobs' sizes.

@@ -167,6 +167,24 @@ def test_several_platforms_are_one_push(history: History, monkeypatch: pytest.Mo
     assert reader.pushed is None
 
 
+def test_attestations_are_pushed_and_no_layers(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attestation = {"layers": [{"digest": OTHER, "size": 5}], "config": {"digest": "c2", "size": 4}}
+    kind = {"vnd.docker.reference.type": "attestation-manifest"}
+    index = {"manifests": [{"digest": "one"}, {"digest": "two", "annotations": kind}]}
+    image = {"layers": [{"digest": LAYER, "size": 70}], "config": {"digest": CONFIG, "size": 3}}
+    manifests = {METADATA["containerimage.digest"]: index, "one": image, "two": attestation}
+    registry(monkeypatch, manifests)
+    reader = TrafficReader(prepared(), {})
+    reader.built(prepared(), NOTHING, METADATA)
+    found = reader.result(succeeded=True)
+    reader.close()
+    assert (found.layers_pushed, found.layers_skipped) == (70, 12)
+    assert reader.pushed is not None
+    assert reader.pushed.layers == (ImageBlob(LAYER, 70),)
+
+
 @pytest.mark.parametrize(
     ("manifest", "reason"),
     [

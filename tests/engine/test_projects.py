@@ -34,13 +34,14 @@ class Expected:
     """What ``init`` must propose, and how the container tells that it works.
 
     ``port``: of a service, whose answer to ``GET /`` names the shape; else the container prints
-    ``output`` and ends.
+    ``output`` and ends. ``skipped``: checks that are left out, to save time.
     """
 
     settings: Mapping[str, Any]
     port: int | None = None
     output: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
 
 
 def connects(port: int) -> list[str]:
@@ -98,6 +99,8 @@ SHAPES = {
             "command": ["add"],
         },
         output="c-extension 5",
+        # It runs every step that mounts a secret again: here, the installation of a compiler.
+        skipped=("secrets",),
     ),
     "git-dependency": Expected(
         {"copy-paths": ["main.py"], "command": ["python", "-m", "main"]},
@@ -223,7 +226,8 @@ def test_a_strangers_project(project: Stranger, site: Site, cleanup: Cleanup) ->
     else:
         assert docker("run", "--rm", image) == expected.output
 
-    checked = project.run(site.nox, "-s", "build-check")
+    left_out = [word for name in expected.skipped for word in ("--skip", name)]
+    checked = project.run(site.nox, "-s", "build-check", "--", *left_out)
     assert checked.status == 0, checked.stdout + checked.stderr
     told = checked.stdout + checked.stderr
     assert PASSWORD not in told + (project.root / "docker/Dockerfile").read_text()

@@ -291,7 +291,8 @@ def _result(
         from dockyard.diagnose import diagnose
 
         outcome = "failed"
-        error = diagnose(ran.trace, ran.status, settings.dockerfile)
+        generator = prepared.definition.attestations.generator
+        error = diagnose(ran.trace, ran.status, settings.dockerfile, generator)
         # What was recalled may be what was wrong: a stopped engine, an image that is gone.
         state.forget("engine", "base-images", "builder")
     # After a Ctrl-C nobody waits for a large file that is still being read.

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dockyard.attestations import NOTHING_ATTESTED, Attestations
+
 if TYPE_CHECKING:
     from dockyard.revision import Revision
     from dockyard.settings import Settings
@@ -63,6 +65,7 @@ class BuildDefinition:
     no_cache: bool = False
     cache_from: tuple[str, ...] = ()
     cache_to: tuple[str, ...] = ()
+    attestations: Attestations = NOTHING_ATTESTED
 
     def arguments(self, metadata_file: str | None = None) -> list[str]:
         """Render the ``docker buildx build`` command line, ``docker`` first."""
@@ -88,8 +91,7 @@ class BuildDefinition:
             arguments += ["--cache-to", target]
         for tag in self.tags:
             arguments += ["--tag", tag]
-        # Provenance carries the time of the build: with it, no two builds have the same digest.
-        arguments += ["--provenance=false", "--output", self.output]
+        arguments += [*self.attestations.arguments(), "--output", self.output]
         if metadata_file:
             arguments += ["--metadata-file", metadata_file]
         return [*arguments, self.context]
@@ -103,7 +105,12 @@ class BuildDefinition:
         all of the keys by which it found that.
         """
         return replace(
-            self, output="type=cacheonly", cache_from=sources, cache_to=targets, no_cache=False
+            self,
+            output="type=cacheonly",
+            cache_from=sources,
+            cache_to=targets,
+            no_cache=False,
+            attestations=NOTHING_ATTESTED,
         )
 
     def bake(self) -> dict[str, object]:
@@ -117,7 +124,7 @@ class BuildDefinition:
             "dockerfile": _relative_to(self.dockerfile, self.context),
             "tags": list(self.tags),
             "output": [self.output],
-            "attest": [{"type": "provenance", "disabled": "true"}],
+            "attest": self.attestations.bake(),
         }
         optional: dict[str, object] = {
             "args": dict(self.build_arguments),
@@ -180,6 +187,7 @@ def define(
     cache_from: tuple[str, ...] = (),
     cache_to: tuple[str, ...] = (),
     authority_digest: str = "",
+    attestations: Attestations = NOTHING_ATTESTED,
 ) -> BuildDefinition:
     """Put one build together.
 
@@ -216,6 +224,7 @@ def define(
         no_cache=no_cache,
         cache_from=cache_from,
         cache_to=cache_to,
+        attestations=attestations,
     )
 
 
@@ -223,7 +232,7 @@ def build_environment(settings: Settings, environment: Mapping[str, str]) -> dic
     """Return buildx's environment: ours, the secrets, and what keeps builds alike.
 
     buildx would pass SOURCE_DATE_EPOCH on as a build argument (see :func:`builders.output_for`),
-    and look for a provenance attestation that we don't make.
+    and copy a provenance attestation into its metadata, where nobody reads it.
     """
     kept = {name: value for name, value in environment.items() if name != "SOURCE_DATE_EPOCH"}
     return {**kept, "BUILDX_METADATA_PROVENANCE": "disabled", **secret_environment(settings)}

@@ -43,6 +43,12 @@ _NETWORK = re.compile(
     r"|could not connect|temporary failure in name resolution|invalid peer certificate",
     re.IGNORECASE,
 )
+# How a registry's client says that an image is not to be had (containerd, remotes/docker).
+_UNAVAILABLE = re.compile(
+    r"failed to (?:resolve|do request|authorize|fetch)|not found|no such host|refused|denied"
+    r"|unauthorized|forbidden|timed? ?out",
+    re.IGNORECASE,
+)
 # The kernel's word, and qemu's, for a program of another processor.
 _FOREIGN = re.compile(r"exec format error|Invalid ELF image for this architecture", re.IGNORECASE)
 
@@ -165,10 +171,27 @@ def _step_failed(step: Step, where: str) -> DockyardError:
     )
 
 
-def diagnose(trace: BuildTrace, status: int, dockerfile: str) -> DockyardError:
+def _generator_failed(generator: str, said: str) -> DockyardError | None:
+    """Say that the image which lists the packages could not be had; None if that is not it."""
+    name = generator.partition("@")[0].removeprefix("docker.io/")
+    lines = [line for line in said.splitlines() if name in line]
+    if not lines or not _UNAVAILABLE.search(said):
+        return None
+    return ImageUnavailableError(
+        f"the image that makes the SBOM cannot be loaded: {generator}\n    "
+        f"{_without_prefixes(lines[-1].strip())}",
+        where="DOCKYARD_SBOM_GENERATOR",
+        hint="name it in a registry that this builder reaches, or build with DOCKYARD_SBOM=false",
+    )
+
+
+def diagnose(
+    trace: BuildTrace, status: int, dockerfile: str, generator: str | None = None
+) -> DockyardError:
     """Name the cause of a failed build: the engine, the disk, a base image, uv, or a step.
 
-    ``status`` is buildx's exit status; ``dockerfile`` the path to name.
+    ``status`` is buildx's exit status; ``dockerfile`` the path to name; ``generator`` the image
+    that makes the SBOM, if one does.
     """
     # Without buildx's excerpt of the Dockerfile, whose scripts name the very errors that are looked
     # for here.
@@ -179,6 +202,10 @@ def diagnose(trace: BuildTrace, status: int, dockerfile: str) -> DockyardError:
     known = diagnose_engine(noise) or diagnose_disk(everything)
     if known:
         return known
+    if generator:
+        begun = f"{step.instruction}\n{everything}" if step else everything
+        if unavailable := _generator_failed(generator, begun):
+            return unavailable
     line = trace.failed_line
     where = f"{dockerfile}, line {line}" if line else dockerfile
     if step:

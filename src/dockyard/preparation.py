@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dockyard.attestations import Attestations, attestations_for, refuse_secret_arguments
 from dockyard.base_images import BaseImage, ImageOrigin, normalise, resolve_base_images
 from dockyard.builder_use import settle_builder
 from dockyard.builders import BuilderChoice, output_for
@@ -163,6 +164,9 @@ def prepare(
         if caching
         else None
     )
+    attested, attestation_notes = attestations_for(
+        settings, assumed, choice, push=options.push, load=options.load
+    )
     definition = define(
         settings,
         image=image,
@@ -182,7 +186,9 @@ def prepare(
         no_cache=options.no_cache,
         cache_from=caches.arguments.cache_from if caches else (),
         cache_to=caches.arguments.cache_to if caches else (),
+        attestations=attested,
     )
+    _refuse_secrets(settings, attested, definition, environment)
     return Prepared(
         settings=settings,
         project=facts.known,
@@ -197,10 +203,30 @@ def prepare(
             *standing_in,
             *engine_note,
             *builder_notes,
+            *attestation_notes,
             *notes,
             *(caches.notes if caches else ()),
         ),
         caches=caches,
+    )
+
+
+def _refuse_secrets(
+    settings: Settings,
+    attested: Attestations,
+    definition: BuildDefinition,
+    environment: Mapping[str, str],
+) -> None:
+    """Refuse what would tell a secret to everybody who may pull the image."""
+    if not attested:
+        return
+    from dockyard.caches.credentials import read_configuration
+
+    refuse_secret_arguments(
+        attested,
+        definition.build_arguments,
+        read_configuration(environment),
+        settings.secret_values(),
     )
 
 

@@ -90,6 +90,11 @@ class Settings:
     compression: str
     compression_level: int
     reproducible: bool
+    sbom: bool
+    sbom_generator: str
+    provenance: str
+    require_pinned: bool
+    require_hashes: bool
     cache_dir: Path
     cache_backends: tuple[str, ...]
     default_branch: str | None

@@ -191,6 +191,7 @@ def _own(
 _PROJECT = "Project and image"
 _CONTENT = "What the image holds"
 _LAYERS = "Layers"
+_SUPPLY = "Supply chain"
 _CACHE = "Build cache"
 _ENGINE = "Builder"
 _NETWORK = "Mirrors, registries and certificates"
@@ -270,6 +271,22 @@ FIELDS: tuple[Field, ...] = (
          "Date the files of sources and Debian packages as well, so that all builds of a commit "
          "are identical. For releases: the exporter then reads every layer, even one that it would "
          "only have passed on."),
+
+    _own(_SUPPLY, "sbom", Kind.BOOLEAN, False,
+         "Attach a list of what the image is made of (an SBOM in SPDX), as an attestation. An "
+         "image with attestations has another digest each time it is built."),
+    _own(_SUPPLY, "sbom_generator", Kind.STRING,
+         "docker.io/docker/buildkit-syft-scanner:stable-1",
+         "Image that makes that list, in the build.", rule=_IMAGE_REFERENCE),
+    _own(_SUPPLY, "provenance", Kind.STRING, "off",
+         "Attach what the image was built from and how (SLSA): min, or max with the Dockerfile "
+         "and all build arguments; off, because with the build's time in it no two builds have "
+         "the same digest.", choices=("off", "min", "max")),
+    _own(_SUPPLY, "require_pinned", Kind.BOOLEAN, False,
+         "Let `invoke check` fail where a base image is named without its digest."),
+    _own(_SUPPLY, "require_hashes", Kind.BOOLEAN, False,
+         "Let `invoke check` fail where a package of the lock has no hash: git, URL and path "
+         "sources."),
 
     _own(_CACHE, "cache_dir", Kind.PATH, ".dockyard/cache",
          "Folder of the local build cache, relative to the repository root or absolute."),

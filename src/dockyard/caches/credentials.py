@@ -16,7 +16,13 @@ from typing import Any
 from dockyard import process
 from dockyard.errors import NetworkError
 
-__all__ = ["Credential", "config_path", "find_credential", "stored_credential"]
+__all__ = [
+    "Credential",
+    "config_path",
+    "find_credential",
+    "read_configuration",
+    "stored_credential",
+]
 
 HELPER_SECONDS = 30.0
 # What a helper prints, with status 1, when it knows no login: that is no fault.
@@ -94,11 +100,8 @@ def find_credential(host: str, environment: Mapping[str, str]) -> Credential | N
     None where nobody logged in. Raises NetworkError for a configuration or a helper that does not
     work; what a helper printed is left out, since it may hold a secret.
     """
-    path = config_path(environment)
+    config = read_configuration(environment)
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(config, dict):
-            raise ValueError("it is no JSON object")
         helpers = config.get("credHelpers")
         own = helpers.get(_host(_key(host))) or helpers.get(host) if helpers else None
         helper = own or config.get("credsStore")
@@ -107,15 +110,32 @@ def find_credential(host: str, environment: Mapping[str, str]) -> Credential | N
             # A general store may have come after logins that are still in the file.
             return found or (None if own else stored_credential(config, host))
         return stored_credential(config, host)
+    except (ValueError, AttributeError) as error:
+        raise _unusable(config_path(environment), _plain(error)) from None
+
+
+def read_configuration(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Read Docker's configuration; empty where there is none. Raises NetworkError as above."""
+    path = config_path(environment)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("it is no JSON object")
     except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, AttributeError) as error:
-        problem = error.strerror if isinstance(error, OSError) else _plain(error)
-        raise NetworkError(
-            f"Docker's configuration cannot be used: {problem}",
-            where=str(path),
-            hint=f"mend the file, or `docker login {host}` writes the login again",
-        ) from None
+        return {}
+    except OSError as error:
+        raise _unusable(path, str(error.strerror)) from None
+    except ValueError as error:
+        raise _unusable(path, _plain(error)) from None
+    return config
+
+
+def _unusable(path: Path, problem: str) -> NetworkError:
+    return NetworkError(
+        f"Docker's configuration cannot be used: {problem}",
+        where=str(path),
+        hint="mend the file, or `docker login` writes the logins again",
+    )
 
 
 def _plain(error: Exception) -> str:

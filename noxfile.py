@@ -29,7 +29,15 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Tests that start no process and open no socket."""
-    session.run("pytest", "tests/unit", *session.posargs)
+    session.run("pytest", "tests/unit", "tests/properties", *session.posargs)
+
+
+@nox.session
+def properties(session: nox.Session) -> None:
+    """The properties of `tests`, over 20,000 examples each: takes an hour or more."""
+    session.run(
+        "pytest", "tests/properties", "--hypothesis-profile=long", "--timeout=0", *session.posargs
+    )
 
 
 @nox.session(name="build-check")

@@ -7,6 +7,7 @@ end NAME`` closes it. All other lines of the file, and these two, are never touc
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -35,8 +36,12 @@ _END = re.compile(r"# dockyard: end ([a-z]+)")
 _FIRST = re.compile(r"(dependencies-|/plan/)1\b")
 
 
+@functools.cache
 def templates() -> jinja2.Environment:
-    """Open the templates; nothing in them is escaped, values are quoted as Dockerfile words."""
+    """Open the templates, once, because to compile one takes longer than to render it.
+
+    Nothing in them is escaped; values are quoted as Dockerfile words.
+    """
     import jinja2
 
     return jinja2.Environment(

@@ -56,6 +56,7 @@ def parse_lock(data: dict[str, Any], where: str = "uv.lock") -> LockFile:
         checked.package(table)
         packages.setdefault(normalize(table["name"]), []).append(table)
     manifest = checked.table(data, "manifest", "manifest")
+    checked.manifest(manifest)
     conflicts = checked.list_of(data, "conflicts", list, "conflicts")
     return LockFile(
         revision=data.get("revision", 0),
@@ -108,8 +109,8 @@ class _Checker:
         )
 
     def is_table(self, value: Any) -> bool:
-        if not isinstance(value, dict):
-            raise self._fail("conflicts", "an entry is not a table")
+        if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+            raise self._fail("conflicts", "an entry is not a table of texts")
         return True
 
     def text(self, table: dict[str, Any], key: str, place: str, default: str = "") -> str:
@@ -151,6 +152,14 @@ class _Checker:
                 self.text(file, key, place)
             if not isinstance(file.get("size"), int | None):
                 raise self._fail(place, "size is not a number of bytes")
+
+    def manifest(self, table: dict[str, Any]) -> None:
+        groups = self.table(table, "dependency-groups", "manifest")
+        for group in groups:
+            entries = self.tables(groups, group, "manifest")
+            self.dependencies(entries, "manifest")
+            for entry in entries:
+                self.list_of(entry, "extras", str, "manifest")
 
     def dependencies(self, entries: list[dict[str, Any]], place: str) -> None:
         for entry in entries:

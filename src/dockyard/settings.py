@@ -802,7 +802,11 @@ def _read_dotenv(
             entries[name] = (value, line)
         elif name is not None and name.startswith(OWN_PREFIX):
             problems.append(
-                Problem(f"{_shown(name)} has no value", f".env, line {line}", f"write {name}=value")
+                Problem(
+                    f"{_shown(name)} has no value",
+                    f".env, line {line}",
+                    f"write {_UNPRINTABLE.sub('�', name)}=value",
+                )
             )
     return entries, interpolated, problems
 

@@ -44,7 +44,7 @@ def check(
     junit: str = "",
 ) -> None:
     """Check project and image; exits with 14 if a check failed, 15 if one could not be made."""
-    from dockyard.checks import CHECKS, Workbench, choose, raise_failures, run_checks
+    from dockyard.checks import CHECKS, Workbench, choose, raise_failures, required, run_checks
     from dockyard.checks.reports import check_list
 
     if list:
@@ -58,11 +58,16 @@ def check(
     interruptible()
     settings = task_settings()
     # What is asked for by name is made, whatever the settings would leave out.
-    kept = () if only else settings.check_skip
-    chosen = choose(only or (), (*kept, *(skip or ())), (*settings.check_also, *(also or ())))
+    demanded = required(settings)
+    kept = () if only else (one for one in settings.check_skip if one not in demanded)
+    also = (*settings.check_also, *demanded, *(also or ()))
+    chosen = choose(only or (), (*kept, *(skip or ())), also)
     watcher = choose_watcher(sys.stderr, os.environ, len(chosen), progress=settings.progress)
     started = datetime.now(UTC)
-    with watcher, Workbench(settings, os.environ, sys.stderr) as workbench:
+    with (
+        watcher,
+        Workbench(settings, os.environ, sys.stderr, before_build=watcher.pause) as workbench,
+    ):
         verdicts = run_checks(chosen, workbench, watcher)
     _show(verdicts, started, json=json, junit_file=junit)
     raise_failures(verdicts)

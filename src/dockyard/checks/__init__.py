@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dockyard.checks.catalogue import CHECKS, Check, choose
+from dockyard.checks.catalogue import CHECKS, Check, choose, required
 from dockyard.checks.running import raise_failures, run_checks
 from dockyard.checks.verdicts import Finding, Outcome, Verdict
 from dockyard.checks.workbench import Workbench
@@ -19,5 +19,6 @@ __all__ = [
     "Workbench",
     "choose",
     "raise_failures",
+    "required",
     "run_checks",
 ]

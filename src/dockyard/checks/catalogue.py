@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dockyard.checks import changes, dockerfile, engine, image, project, secrets
+from dockyard.checks import changes, dockerfile, engine, image, project, secrets, supply
 from dockyard.errors import Problem, SettingsError
 
 if TYPE_CHECKING:
     from dockyard.checks.verdicts import Verdict
     from dockyard.checks.workbench import Workbench
+    from dockyard.settings import Settings
 
-__all__ = ["CHECKS", "Check", "choose"]
+__all__ = ["CHECKS", "Check", "choose", "required"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,12 @@ _ALL = (
         "base images are named by their digests",
         dockerfile.check_base_pinned,
         optional=True,
+    ),
+    Check(
+        "hashes",
+        "what is installed is told apart by hashes (those without fail only where that is asked)",
+        supply.check_hashes,
+        needs=("lock",),
     ),
     Check(
         "context",
@@ -104,6 +111,12 @@ _ALL = (
     ),
 )
 CHECKS: Mapping[str, Check] = {one.name: one for one in _ALL}
+
+
+def required(settings: Settings) -> tuple[str, ...]:
+    """Name the checks that settings of their own ask for, whatever is left out elsewhere."""
+    asked = {"base-pinned": settings.require_pinned, "hashes": settings.require_hashes}
+    return tuple(name for name, wanted in asked.items() if wanted)
 
 
 def choose(

@@ -148,8 +148,8 @@ def check_base_pinned(workbench: Workbench) -> Verdict:
         "base-pinned",
         findings,
         f"{count - len(findings)} of {count} images by digest",
-        "`docker buildx imagetools inspect IMAGE` shows the digest: set DOCKYARD_PYTHON_IMAGE and "
-        "DOCKYARD_UV_IMAGE to NAME:TAG@sha256:…",
+        "`invoke optimize --only base --apply` pins those that settings name, and `--only pins` "
+        "moves them later; write others as NAME:TAG@sha256:…",
     )
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["SIGNS", "LineWatcher", "SpinnerWatcher", "choose_watcher"]
 
 SIGNS: Mapping[Outcome, str] = {Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.UNKNOWN: "?"}
-# Its own display takes the terminal meanwhile.
-SHOWS_ITSELF = "build"
 FIGURE_WIDTH = 100
 
 
@@ -34,6 +32,9 @@ class LineWatcher(AbstractContextManager["LineWatcher"]):
 
     def begin(self, name: str) -> None:
         """Write nothing: most checks are quick."""
+
+    def pause(self) -> None:
+        """Write nothing."""
 
     def end(self, verdict: Verdict) -> None:
         """Write what it found."""
@@ -75,12 +76,13 @@ class SpinnerWatcher(AbstractContextManager["SpinnerWatcher"]):
         self._progress.stop()
 
     def begin(self, name: str) -> None:
-        """Show the check that begins, unless it shows itself."""
+        """Show the check that begins."""
         self._progress.update(self._task, description=f"checking {name}")
-        if name == SHOWS_ITSELF:
-            self._progress.stop()
-        else:
-            self._progress.start()
+        self._progress.start()
+
+    def pause(self) -> None:
+        """Give the terminal to a build, which shows itself."""
+        self._progress.stop()
 
     def end(self, verdict: Verdict) -> None:
         """Count it; the table will say what it found. The terminal is given back meanwhile."""

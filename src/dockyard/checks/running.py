@@ -77,7 +77,7 @@ def raise_failures(verdicts: Sequence[Verdict]) -> None:
         outcome: [one.name for one in verdicts if one.outcome is outcome] for outcome in Outcome
     }
     failed, unknown = names[Outcome.FAILED], names[Outcome.UNKNOWN]
-    more = f"; {len(unknown)} could not be made: {', '.join(unknown)}" if unknown else ""
+    more = f"; {len(unknown)} could not be made" if unknown else ""
     if failed:
         raise CheckFailedError(
             f"{len(failed)} of {len(verdicts)} checks failed: {', '.join(failed)}{more}",

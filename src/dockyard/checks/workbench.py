@@ -58,17 +58,24 @@ class Workbench(contextlib.AbstractContextManager["Workbench"]):
     """The shared facts of one run of checks; ``stream`` takes a build's progress.
 
     ``settings`` are the user's for one platform; ``planted`` the same with a planted secret, which
-    every build of the checks gets. Properties raise DockyardError.
+    every build of the checks gets. ``before_build`` is called when the terminal is needed for the
+    build's own display. Properties raise DockyardError.
     """
 
-    def __init__(self, settings: Settings, environment: Mapping[str, str], stream: TextIO) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Mapping[str, str],
+        stream: TextIO,
+        before_build: Callable[[], None] = lambda: None,
+    ) -> None:
         self.settings = _one_platform(settings)
         self.planted = with_planted_secret(self.settings)
         self.environment = environment
         # Never saved: the build itself remembers, and a check looks for itself.
         self.state = State(settings.root)
         self.state.forget("project", "dockerfile", "layers")
-        self._stream = stream
+        self._stream, self._before_build = stream, before_build
         self._kept: dict[str, Any] = {}
         self._stack = contextlib.ExitStack()
 
@@ -192,10 +199,12 @@ class Workbench(contextlib.AbstractContextManager["Workbench"]):
         from dockyard.preparation import BuildOptions
 
         options = BuildOptions(keep_dockerfile=True)
+        self._before_build()
         result = build(self.planted, options, self.environment, self._stream)
         if result.interrupted:
             raise KeyboardInterrupt
-        if result.error:
+        # A tree that cannot be written keeps no record, and has an image all the same.
+        if result.error and result.record.outcome != "succeeded":
             raise result.error
         return result
 

@@ -185,6 +185,7 @@ def _gather(
         "install": facts.install,
         "compression": facts.compression,
         "base": facts.base,
+        "pins": facts.pins,
         "mirrors": facts.mirrors,
         "builder": facts.builder,
         "weight": facts.weight,

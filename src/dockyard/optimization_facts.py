@@ -274,6 +274,16 @@ class Facts:
 
         return base_proposals(self._settings, self.newest, self._note)
 
+    def pins(self) -> tuple[Proposal, ...]:
+        """Ask the registries what the tags of pinned images mean now."""
+        from dockyard.optimization_pins import PINNABLE, pin_proposals
+
+        if not any("@" in str(getattr(self._settings, name)) for name in PINNABLE):
+            if "pins" in self._asked:
+                self._note("pins: no image is pinned; `invoke optimize --only base` pins them")
+            return ()
+        return pin_proposals(self._settings, self._engine.architecture, self._note)
+
     def mirrors(self) -> tuple[Proposal, ...]:
         """Measure the mirrors; the well-known ones only where the topic was asked for."""
         from dockyard.optimization_network import mirror_proposals

@@ -39,6 +39,7 @@ TOPICS = (
     "weight",
     "compression",
     "base",
+    "pins",
     "mirrors",
     "builder",
 )

@@ -81,7 +81,8 @@ def _applied(found: Optimization) -> Iterator[str]:
         yield found.diff
     if found.backups:
         yield f"the old text is kept: {', '.join(found.backups)}"
-    if any(one.topic in ("weight", "install", "compression", "base") for one in found.applied):
+    of_the_image = ("weight", "install", "compression", "base", "pins")
+    if any(one.topic in of_the_image for one in found.applied):
         yield "the next `invoke build` makes the image so"
     yield ""
 

@@ -21,7 +21,7 @@ __all__ = ["optimize"]
         "apply": "carry out what is safe, and with --only whatever of that topic can be",
         "dry-run": "show what --apply would do, and do nothing: the default, in CI and elsewhere",
         "only": "look at this topic alone (may be given several times): layers, context, order, "
-        "install, weight, compression, base, mirrors, builder",
+        "install, weight, compression, base, pins, mirrors, builder",
         "json": "print as JSON on standard output",
     },
     iterable=["only"],

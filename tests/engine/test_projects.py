@@ -27,6 +27,8 @@ from support.shapes import PROJECTS, Stranger
 USER, PASSWORD = "builder", "tOp-s3cret-of-the-company"
 ANSWER_SECONDS = 60.0
 LISTENS = ("--host", "0.0.0.0", "--port", "8000")
+# Debian's and Ubuntu's: behind a company's proxy, its authority is among them.
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ SHAPES = {
             "health-check": connects(8000),
         },
         port=8000,
+        # The one that fetches from PyPI: the build trusts whom this machine trusts.
+        environment={"DOCKYARD_CA_FILE": str(AUTHORITIES)} if AUTHORITIES.exists() else {},
     ),
     "workspace": Expected(
         {

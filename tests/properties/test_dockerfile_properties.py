@@ -261,10 +261,12 @@ def test_a_title_is_one_label(title: str) -> None:
     assert json.loads(match[1].replace("\\$", "$")) == title
 
 
-@given(st.lists(PATHS, min_size=1, max_size=2, unique=True))
+FOLDERS = st.text(st.sampled_from("abZ09._-/+~@%&|;()[]{}<>*?!é"), min_size=1, max_size=12)
+
+
+@given(st.lists(FOLDERS, min_size=1, max_size=2, unique=True))
 def test_a_path_of_the_lock_stays_one_argument(paths: list[str]) -> None:
-    """Folders that the lock names: what a local package's path must be is checked before."""
-    assume(not any(re.search(r"[\x00-\x20\x7f-\x9f\u2028\u2029,=\"'\\$`#]", one) for one in paths))
+    """Folders that the lock names."""
     made = accepted(copy_paths=["src"])
     assert made is not None
     local = LocalPackages(packages=tuple(paths))

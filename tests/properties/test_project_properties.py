@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dockyard.errors import DockyardError, ProjectError
 from dockyard.history import LockReader, parse_log, split_blobs
 from dockyard.lock import parse_lock, resolve, resolve_members
-from dockyard.lock_versions import locked_packages
+from dockyard.lock_versions import Locked, locked_packages
 from dockyard.project import read_project
 from dockyard.project_checks import check_fresh, check_shape
 from dockyard.target import Target
@@ -49,6 +49,11 @@ def lock_of(shape: str) -> dict[str, Any]:
 @cache
 def text_of(shape: str, name: str) -> str:
     return (PROJECTS / shape / name).read_text()
+
+
+@cache
+def whole_of(shape: str) -> dict[str, Locked]:
+    return LockReader((), (), Target()).read(text_of(shape, "uv.lock"))
 
 
 def check_told(error: DockyardError) -> None:
@@ -166,16 +171,15 @@ def test_any_table_is_a_project_or_is_refused(table: dict[str, Any]) -> None:
         check_told(error)
 
 
-@given(st.sampled_from(SHAPES), st.data())
+@given(st.sampled_from(["extras", "conflicts", "constraints"]), st.data())
 def test_a_past_lock_is_read_or_left_out(shape: str, data: st.DataObject) -> None:
     reader = LockReader((), (), Target())
-    whole = reader.read(text_of(shape, "uv.lock"))
     try:
         reader.read(mangle(text_of(shape, "uv.lock"), data))
     except ProjectError as error:
         check_told(error)
     # What one version was like changes nothing of another.
-    assert reader.read(text_of(shape, "uv.lock")) == whole
+    assert reader.read(text_of(shape, "uv.lock")) == whole_of(shape)
 
 
 @given(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
 import runpy
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -433,7 +435,12 @@ class Terminal:
         os.write(self._own, text.encode())
 
     def interrupt(self) -> None:
-        os.killpg(self._process.pid, 2)
+        """Press Ctrl-C; again where it came just before the read that it should end."""
+        deadline = time.monotonic() + 30
+        while self._process.poll() is None and time.monotonic() < deadline:
+            os.killpg(self._process.pid, signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=3)
 
     def end(self) -> int:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,7 @@ def test_one_linter_that_is_missing_is_said_and_fails_nothing(
 
 def test_hadolint_is_found_beside_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(lint.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert lint.find_hadolint() is None
     (tmp_path / "hadolint").write_text("")
     assert lint.find_hadolint() == str(tmp_path / "hadolint")

@@ -55,6 +55,7 @@ def describe_build(
     """Render what a build would run, and run nothing: the command, the bake file, and the notes."""
     state = State(settings.root)
     prepared = prepare(settings, options, environment, state, show_only=True)
+    settings = prepared.settings
     secrets = dict(prepared.caches.arguments.environment) if prepared.caches else {}
     hidden = "".join(f"{name}=*** " for name in (*secret_environment(settings), *secrets))
     commands = [shlex.join(prepared.definition.arguments())]

@@ -19,6 +19,7 @@ from dockyard.project import check_copy_paths
 from dockyard.revision import Revision, begin_revision
 from dockyard.settings import Settings
 from dockyard.state import State
+from dockyard.stored_logins import with_stored_logins
 
 if TYPE_CHECKING:
     from dockyard.caches.use import CacheUse
@@ -118,6 +119,7 @@ def prepare(
     nothing and makes do without an engine. Raises what is wrong with settings, project,
     Dockerfile, engine or base images.
     """
+    settings = with_stored_logins(settings, environment)
     caching = _uses_caches(settings, options)
     revision = begin_revision(settings.root, environment, default_branch=caching)
     if options.push and not settings.registry:

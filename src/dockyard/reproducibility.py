@@ -174,7 +174,7 @@ def check_reproducible(settings: Settings, environment: Mapping[str, str]) -> Re
         definitions = [replace(prepared.definition, builder=name, tags=()) for name in names]
         seconds = [
             _run(
-                settings,
+                prepared.settings,
                 replace(definition, output=_exporter(settings, layout, epoch)),
                 contexts,
                 environment,
@@ -187,7 +187,8 @@ def check_reproducible(settings: Settings, environment: Mapping[str, str]) -> Re
             bare = [layout.with_name(f"{layout.name}-plain") for layout in layouts]
             for definition, layout in zip(definitions, bare, strict=True):
                 output = _exporter(settings, layout, epoch, plain=True)
-                _run(settings, replace(definition, output=output), contexts, environment)
+                bared = replace(definition, output=output)
+                _run(prepared.settings, bared, contexts, environment)
             difference = first_difference(bare[0], bare[1])
             if difference is None:
                 difference = Difference("", "manifest", "compression alone: the files are equal")

@@ -130,6 +130,7 @@ class Settings:
     check_skip: tuple[str, ...]
     uv_default_index: str | None
     uv_index: tuple[str, ...]
+    uv_keyring_provider: str | None
     uv_http_timeout: int | None
     uv_concurrent_downloads: int | None
     uv_cache_dir: Path | None

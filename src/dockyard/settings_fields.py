@@ -391,6 +391,11 @@ FIELDS: tuple[Field, ...] = (
     _shared(_UV, "uv_index", Kind.STRINGS, (),
             "Further indexes, as URL or name=URL, divided by white space.",
             rule=_INDEX, separator=" ", example="internal=https://packages.example.com/simple"),
+    _shared(_UV, "uv_keyring_provider", Kind.STRING, None,
+            "Where logins of indexes are looked up on this machine: subprocess (the program "
+            "`keyring`) or native (uv's own store, `uv auth login`). They reach a build as its "
+            "secret. netrc is read in any case.",
+            choices=("disabled", "subprocess", "native"), example="subprocess"),
     _shared(_UV, "uv_http_timeout", Kind.INTEGER, None,
             "How long an index may stay silent, in seconds. Without it, uv's own 30.",
             minimum=1, example="120"),

@@ -324,7 +324,7 @@ def test_indexes(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, uv_index=("extra=https://x.example.com/simple?a=b",))
     found = indexes_of(settings)
     assert [(one.name, one.bare) for one in found] == [
-        ("", "https://main.example.com/simple"),
+        ("main", "https://main.example.com/simple"),
         ("extra", "https://x.example.com/simple?a=b"),
         ("internal", "https://in.example.com/simple"),
     ]

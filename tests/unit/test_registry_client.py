@@ -104,6 +104,18 @@ def test_nobody_logged_in(tmp_path: Path) -> None:
     assert config_path({}) == Path.home() / ".docker/config.json"
 
 
+def test_the_environments_logins_come_first(tmp_path: Path) -> None:
+    file = {"auths": {"a.io": {"auth": encoded("file", "b")}, "b.io": {"auth": encoded("x", "y")}}}
+    (tmp_path / "config.json").write_text(json.dumps(file))
+    given = json.dumps({"auths": {"a.io": {"auth": encoded("environment", SECRET)}}})
+    environment = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_AUTH_CONFIG": given}
+    assert find_credential("a.io", environment) == Credential("environment", SECRET)
+    assert find_credential("b.io", environment) == Credential("x", "y")
+    with pytest.raises(NetworkError, match="DOCKER_AUTH_CONFIG") as caught:
+        find_credential("a.io", {**environment, "DOCKER_AUTH_CONFIG": given + SECRET})
+    assert SECRET not in str(caught.value)
+
+
 # -------------------- challenges
 
 

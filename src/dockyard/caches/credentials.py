@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 HELPER_SECONDS = 30.0
+AUTHENTICATION_VARIABLE = "DOCKER_AUTH_CONFIG"
 # What a helper prints, with status 1, when it knows no login: that is no fault.
 NOT_FOUND = ("credentials not found", "no credentials server url", "no credentials username")
 # Docker Hub's logins are kept under the address of its first registry.
@@ -95,12 +96,25 @@ def stored_credential(config: Mapping[str, Any], host: str) -> Credential | None
 
 
 def find_credential(host: str, environment: Mapping[str, str]) -> Credential | None:
-    """Find the login of a registry: its own helper, else the general one, else the file.
+    """Find the login of a registry: DOCKER_AUTH_CONFIG, its own helper, the general one, the file.
 
     None where nobody logged in. Raises NetworkError for a configuration or a helper that does not
     work; what a helper printed is left out, since it may hold a secret.
     """
     config = read_configuration(environment)
+    try:
+        if given := environment.get(AUTHENTICATION_VARIABLE):
+            # Docker's command line and buildx look here first (docker/cli from 28.3).
+            variable = json.loads(given)
+            found = stored_credential(variable if isinstance(variable, dict) else {}, host)
+            if found:
+                return found
+    except ValueError as error:
+        raise NetworkError(
+            f"{AUTHENTICATION_VARIABLE} cannot be used: {_plain(error)}",
+            where=f"environment {AUTHENTICATION_VARIABLE}",
+            hint='it is the JSON of a config.json with "auths"; unset it to use the file\'s',
+        ) from None
     try:
         helpers = config.get("credHelpers")
         own = helpers.get(_host(_key(host))) or helpers.get(host) if helpers else None

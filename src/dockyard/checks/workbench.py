@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from dockyard.errors import DockerfileError, DockyardError
 from dockyard.state import State
+from dockyard.stored_logins import with_stored_logins
 
 if TYPE_CHECKING:
     from dockyard.base_images import BaseImage
@@ -69,7 +70,8 @@ class Workbench(contextlib.AbstractContextManager["Workbench"]):
         stream: TextIO,
         before_build: Callable[[], None] = lambda: None,
     ) -> None:
-        self.settings = _one_platform(settings)
+        # What a build gets is what is looked for in its image.
+        self.settings = with_stored_logins(_one_platform(settings), environment)
         self.planted = with_planted_secret(self.settings)
         self.environment = environment
         # Never saved: the build itself remembers, and a check looks for itself.

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from dockyard.doctor.network_findings import CredentialFact, HostAnswer, ImageNeed
 from dockyard.errors import DockyardError
-from dockyard.mirrors import PYPI, Measurement, parse_mirror, probe, without_credentials
+from dockyard.mirrors import Measurement, parse_mirror, probe, without_credentials
+from dockyard.package_indexes import Index, indexes_of
 
 if TYPE_CHECKING:
     from dockyard.settings import Settings
@@ -37,25 +38,7 @@ __all__ = [
 ASK_SECONDS = 3.0
 PROBE_SECONDS = 3.0
 PROBE_BYTES = 1_000_000
-TABLE = "pyproject.toml [tool.uv.index]"
 DOCKER_HUB = "registry-1.docker.io"
-
-
-class Index:
-    """A package index: its name ("" for the default one), its URL, and where it is set."""
-
-    def __init__(self, name: str, url: str, place: str) -> None:
-        self.name, self.url, self.place = name, url.rstrip("/"), place
-
-    @property
-    def bare(self) -> str:
-        """The URL without a user and password."""
-        return without_credentials(self.url)
-
-    @property
-    def variable(self) -> str:
-        """What uv's variables call it: ``UV_INDEX_<this>_PASSWORD``."""
-        return "".join(one if one.isalnum() else "_" for one in self.name).upper()
 
 
 def ask_url(
@@ -155,42 +138,6 @@ def ask_registries(settings: Settings, hosts: Iterable[str]) -> dict[str, HostAn
 
 
 # -------------------- package indexes
-
-
-def indexes_of(settings: Settings) -> tuple[Index, ...]:
-    """List the indexes that packages come from: the default one first, then the named ones."""
-    import tomllib
-
-    table: Any = {}
-    try:
-        text = (settings.root / settings.project / "pyproject.toml").read_text(encoding="utf-8")
-        table = tomllib.loads(text).get("tool", {}).get("uv", {}).get("index", [])
-    except (OSError, ValueError, AttributeError):
-        table = []
-    listed = [one for one in table if isinstance(one, dict) and one.get("url")] if table else []
-    default = settings.uv_default_index
-    place = settings.sources["uv_default_index"].where
-    if not default:
-        own = next((str(one["url"]) for one in listed if one.get("default")), None)
-        default, place = (own, TABLE) if own else (PYPI, "uv's default")
-    found = [Index(*_named(default), place)]
-    place = settings.sources["uv_index"].where
-    found += [Index(*_named(entry), place) for entry in settings.uv_index]
-    known = {one.bare for one in found}
-    found += [
-        Index(str(one.get("name") or ""), str(one["url"]), TABLE)
-        for one in listed
-        if without_credentials(str(one["url"])).rstrip("/") not in known
-        and str(one["url"]).startswith("http")
-        and not one.get("default")
-    ]
-    return tuple(found)
-
-
-def _named(entry: str) -> tuple[str, str]:
-    """Split ``[name=]URL``; a URL may have “=” in it."""
-    name, separator, url = entry.partition("=")
-    return (name, url) if separator and "://" not in name else ("", entry)
 
 
 def measure_mirrors(

@@ -68,7 +68,9 @@ def without_credentials(url: str) -> str:
 def branch_of_ci(environment: Mapping[str, str]) -> str | None:
     """Name the branch that a CI service builds, whose checkout is of a commit alone.
 
-    None on a tag. Of a pull or merge request it is the source branch.
+    None on a tag. Of a pull or merge request it is the source branch; of one from a fork
+    ``project:branch``, which no branch of git can be called (git-check-ref-format(1)): who may
+    open a request must not write the cache of a branch here that has the same name.
     https://docs.github.com/actions/reference/workflows-and-actions/variables,
     https://docs.gitlab.com/ci/variables/predefined_variables/
     """
@@ -80,7 +82,34 @@ def branch_of_ci(environment: Mapping[str, str]) -> str | None:
         "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME",
         "CI_COMMIT_REF_NAME",
     )
-    return next((environment[name] for name in names if environment.get(name)), None)
+    branch = next((environment[name] for name in names if environment.get(name)), None)
+    fork = _fork_on_github(environment) or _fork_on_gitlab(environment)
+    return f"{fork}:{branch}" if branch and fork else branch
+
+
+def _fork_on_github(environment: Mapping[str, str]) -> str | None:
+    """Name the repository that a pull request is from, where it is another one.
+
+    ``pull_request`` of the payload: https://docs.github.com/webhooks/webhook-events-and-payloads
+    """
+    path = environment.get("GITHUB_EVENT_PATH")
+    if not path or not environment.get("GITHUB_HEAD_REF"):
+        return None
+    import json
+
+    try:
+        request = json.loads(Path(path).read_text(encoding="utf-8"))["pull_request"]
+        # A fork that was deleted meanwhile is null.
+        head = (request["head"]["repo"] or {}).get("full_name") or "unknown"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "unknown"
+    return None if head == environment.get("GITHUB_REPOSITORY") else str(head)
+
+
+def _fork_on_gitlab(environment: Mapping[str, str]) -> str | None:
+    source = environment.get("CI_MERGE_REQUEST_SOURCE_PROJECT_PATH")
+    target = environment.get("CI_MERGE_REQUEST_PROJECT_PATH")
+    return source if source and source != target else None
 
 
 def begin_revision(

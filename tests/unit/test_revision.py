@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from dockyard.caches.scope import CacheScope
 from dockyard.revision import Revision, branch_of_ci, parse_status, without_credentials
 
 
@@ -62,3 +66,52 @@ def test_short_revision() -> None:
 )
 def test_branch_of_a_checkout_without_one(environment: dict[str, str], branch: str | None) -> None:
     assert branch_of_ci(environment) == branch
+
+
+@pytest.mark.parametrize(
+    ("payload", "branch"),
+    [
+        ('{"pull_request": {"head": {"repo": {"full_name": "acme/shop"}}}}', "main"),
+        ('{"pull_request": {"head": {"repo": {"full_name": "evil/shop"}}}}', "evil/shop:main"),
+        ('{"pull_request": {"head": {"repo": null}}}', "unknown:main"),
+        ('{"pull_request": []}', "unknown:main"),
+        ("damaged", "unknown:main"),
+        (None, "unknown:main"),
+    ],
+    ids=["own", "fork", "deleted fork", "odd", "damaged", "missing"],
+)
+def test_a_forks_branch_is_never_one_of_ours(
+    payload: str | None, branch: str, tmp_path: Path
+) -> None:
+    event = tmp_path / "event.json"
+    if payload is not None:
+        event.write_text(payload)
+    environment = {
+        "GITHUB_EVENT_PATH": str(event),
+        "GITHUB_HEAD_REF": "main",
+        "GITHUB_REF_NAME": "12/merge",
+        "GITHUB_REPOSITORY": "acme/shop",
+    }
+    assert branch_of_ci(environment) == branch
+    pushed = {**environment, "GITHUB_HEAD_REF": "", "GITHUB_REF_NAME": "main"}
+    assert branch_of_ci(pushed) == "main"
+
+
+def test_a_merge_request_from_a_fork() -> None:
+    own = {
+        "CI_COMMIT_REF_NAME": "main",
+        "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "main",
+        "CI_MERGE_REQUEST_PROJECT_PATH": "acme/shop",
+        "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": "acme/shop",
+    }
+    assert branch_of_ci(own) == "main"
+    fork = {**own, "CI_MERGE_REQUEST_SOURCE_PROJECT_PATH": "evil/shop"}
+    assert branch_of_ci(fork) == "evil/shop:main"
+
+
+def test_a_fork_reads_our_caches_and_writes_its_own() -> None:
+    scope = CacheScope("shop", "r.example.com", ("linux/amd64",), "evil/shop:main", "main")
+    ours = replace(scope, branch="main")
+    assert not set(scope.export_tags) & set(ours.export_tags)
+    assert set(ours.export_tags) < set(scope.import_tags)
+    assert scope.mounts_tag != ours.mounts_tag == replace(scope, branch="topic").mounts_tag

@@ -107,8 +107,14 @@ class CacheScope:
 
     @property
     def mounts_tag(self) -> str:
-        """The tag of the saved cache mounts, which branches share."""
-        return f"mounts-{self.platform}"
+        """The tag of the saved cache mounts, which branches share; a fork's are its own.
+
+        In them are wheels that were built from source, which no hash in a lock tells apart.
+        """
+        own = f"mounts-{self.platform}"
+        if self.branch is None or ":" not in self.branch:
+            return own
+        return f"{own}-{branch_slug(self.branch, _TAG_LENGTH - len(own) - 1)}"
 
     @property
     def repository(self) -> str | None:

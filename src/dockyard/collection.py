@@ -21,6 +21,7 @@ from dockyard.check_task import check
 from dockyard.doctor_task import doctor
 from dockyard.explain_task import explain
 from dockyard.init_task import init
+from dockyard.machines_task import machines
 from dockyard.optimize_tasks import optimize
 from dockyard.report_task import report as report_task
 from dockyard.task_settings import task_settings
@@ -204,6 +205,7 @@ def namespace() -> Collection:
         build,
         explain,
         report_task,
+        machines,
         check,
         push,
         pull,

@@ -19,7 +19,7 @@ from dockyard.package_indexes import Index, indexes_of, split_index, uv_table
 if TYPE_CHECKING:
     from dockyard.settings import Settings
 
-__all__ = ["Login", "find_login", "netrc_path", "with_stored_logins"]
+__all__ = ["Login", "find_login", "kept_login", "netrc_path", "with_stored_logins"]
 
 SUBPROCESS = "subprocess"
 NATIVE = "native"
@@ -102,6 +102,18 @@ def find_login(
     if provider in (SUBPROCESS, NATIVE) and (username or index.asks):
         return _helper_login(provider, index.bare, username)
     return None
+
+
+def kept_login(settings: Settings, index: Index, environment: Mapping[str, str]) -> Login | None:
+    """Look one index's login up, as :func:`with_stored_logins` does.
+
+    Raises SettingsError for a netrc file that cannot be read, FileNotFoundError without the
+    program that is to be asked.
+    """
+    provider = settings.uv_keyring_provider or _provider_of_the_project(settings)
+    named = settings.index_credentials.get(f"UV_INDEX_{index.variable}_USERNAME")
+    username = named or unquote(urlsplit(index.url).username or "")
+    return find_login(index, username, netrc=netrc_path(environment), provider=provider)
 
 
 def with_stored_logins(settings: Settings, environment: Mapping[str, str]) -> Settings:

@@ -365,6 +365,25 @@ def test_credentials_say_where_and_never_which(tmp_path: Path) -> None:
     assert "line 1 is not JSON" in broken[0].error
 
 
+def test_a_login_that_netrc_keeps_is_one(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, uv_index=("in=https://in.example.com/simple",))
+    listed = tuple(
+        (one, HostAnswer("in.example.com", "index", 401))
+        for one in indexes_of(settings)
+        if one.name
+    )
+    environment = {"NETRC": str(tmp_path / "netrc")}
+    [missing] = find_credentials(settings, environment, {}, listed)
+    assert (missing.place, missing.error) == (None, "")
+    (tmp_path / "netrc").write_text("machine in.example.com login me password hush-and-never-tell")
+    [found] = find_credentials(settings, environment, {}, listed)
+    assert found.place == "netrc"
+    (tmp_path / "netrc").write_text("machine in.example.com hush-and-never-tell")
+    [broken] = find_credentials(settings, environment, {}, listed)
+    assert "cannot be read as netrc" in broken.error
+    assert "hush" not in repr((found, broken))
+
+
 def test_proxies_of_all_places(tmp_path: Path) -> None:
     proxies = {"proxies": {"default": {"httpsProxy": "http://p:1"}}}
     (tmp_path / "config.json").write_text(json.dumps(proxies))

@@ -188,8 +188,10 @@ def find_credentials(
         place, error = _registry_login(shown, environment)
         found.append(CredentialFact(f"registry {shown}", place, needed, command, error))
     for index, answer in indexes:
-        place = _index_login(settings, index)
         needed = answer.status in (401, 403) if answer.status is not None else None
+        place, error = _index_login(settings, index), ""
+        if needed and not place:
+            place, error = _kept_login(settings, index, environment)
         if not place and not needed:
             continue
         command = (
@@ -198,7 +200,7 @@ def find_credentials(
             else "name the index (`NAME=URL`), and set UV_INDEX_<NAME>_USERNAME and _PASSWORD"
         )
         what = f"index {index.name or index.bare}"
-        found.append(CredentialFact(what, place, needed, command))
+        found.append(CredentialFact(what, place, needed, command, error))
     return tuple(found)
 
 
@@ -222,3 +224,18 @@ def _index_login(settings: Settings, index: Index) -> str | None:
     if index.name and names & set(settings.index_credentials):
         return settings.sources["index_credentials"].where
     return None
+
+
+def _kept_login(
+    settings: Settings, index: Index, environment: Mapping[str, str]
+) -> tuple[str | None, str]:
+    from dockyard.stored_logins import kept_login
+
+    try:
+        login = kept_login(settings, index, environment)
+    except DockyardError as error:
+        problem = error.problems[0]
+        return None, f"{problem.where}: {problem.message}"
+    except FileNotFoundError as error:
+        return None, f"there is no program {error.filename}"
+    return (login.place if login else None), ""

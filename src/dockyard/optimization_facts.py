@@ -278,11 +278,12 @@ class Facts:
         """Ask the registries what the tags of pinned images mean now."""
         from dockyard.optimization_pins import PINNABLE, pin_proposals
 
-        if not any("@" in str(getattr(self._settings, name)) for name in PINNABLE):
+        text = self._dockerfile
+        if "@sha256:" not in text + "".join(str(getattr(self._settings, one)) for one in PINNABLE):
             if "pins" in self._asked:
                 self._note("pins: no image is pinned; `invoke optimize --only base` pins them")
             return ()
-        return pin_proposals(self._settings, self._engine.architecture, self._note)
+        return pin_proposals(self._settings, self._engine.architecture, self._note, text)
 
     def mirrors(self) -> tuple[Proposal, ...]:
         """Measure the mirrors; the well-known ones only where the topic was asked for."""

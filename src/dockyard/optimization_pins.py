@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from dockyard import process
 from dockyard.optimize import Proposal
-from dockyard.optimize_pins import BaseContents, MovedPin, base_contents, propose_pins, split_pin
+from dockyard.optimize_pins import (
+    BaseContents,
+    MovedPin,
+    base_contents,
+    propose_pins,
+    split_pin,
+    written_pins,
+)
 from dockyard.settings_fields import FIELDS
 
 if TYPE_CHECKING:
@@ -23,30 +30,42 @@ PINNABLE = ("python_image", "uv_image", "buildkit_image", "sbom_generator")
 
 
 def pin_proposals(
-    settings: Settings, architecture: str, note: Callable[[str], None]
+    settings: Settings,
+    architecture: str,
+    note: Callable[[str], None],
+    dockerfile: str = "",
 ) -> tuple[Proposal, ...]:
-    """Look up every image that a setting pins by digest; ``architecture`` is the engine's.
+    """Look up every image that a setting or the text of the Dockerfile pins by digest.
 
-    All registries are asked at the same time. What cannot be asked becomes a note.
+    ``architecture`` is the engine's. All registries are asked at the same time. What cannot be
+    asked becomes a note.
     """
     platform = settings.platforms[0] if settings.platforms else f"linux/{architecture}"
+    keys = {field.attribute: field.key for field in FIELDS}
+    named_by = {one: str(getattr(settings, one)) for one in PINNABLE}
+    places: dict[str, tuple[str | None, str]] = {
+        reference: (keys[attribute], "") for attribute, reference in named_by.items()
+    }
+    places |= {
+        one.reference: (None, f"{settings.dockerfile}, line {one.line}")
+        for one in written_pins(dockerfile, tuple(places))
+    }
     pinned: dict[str, tuple[str, str]] = {}
-    for attribute in PINNABLE:
-        reference = str(getattr(settings, attribute))
+    for reference in places:
         if parts := split_pin(reference):
-            pinned[attribute] = parts
+            pinned[reference] = parts
         elif "@" in reference:
             note(f"pins: {reference} has no tag, which would say where to move its digest to")
     asking = {
-        attribute: _inspect(named, "{{print .Manifest.Digest}}")
-        for attribute, (named, _) in pinned.items()
+        reference: _inspect(named, "{{print .Manifest.Digest}}")
+        for reference, (named, _) in pinned.items()
     }
     now: dict[str, str] = {}
-    for attribute, (named, _) in pinned.items():
-        answered = asking[attribute].wait(ASK_SECONDS)
+    for reference, (named, _) in pinned.items():
+        answered = asking[reference].wait(ASK_SECONDS)
         digest = answered.stdout.strip() if answered.succeeded else ""
         if digest.startswith("sha256:"):
-            now[attribute] = digest
+            now[reference] = digest
         else:
             note(f"pins: its registry does not tell what {named} means now")
     moved = [one for one, digest in now.items() if digest != pinned[one][1]]
@@ -56,15 +75,15 @@ def pin_proposals(
         for digest in (pinned[one][1], now[one])
     ]
     contents = _contents(wanted, platform)
-    keys = {field.attribute: field.key for field in FIELDS}
     return propose_pins(
         (
             MovedPin(
-                str(keys[one]),
-                "@".join(pinned[one]),
+                places[one][0],
+                one,
                 now[one],
                 before=contents[f"{_repository(pinned[one][0])}@{pinned[one][1]}"],
                 after=contents[f"{_repository(pinned[one][0])}@{now[one]}"],
+                place=places[one][1],
             )
             for one in moved
         ),

@@ -7,15 +7,24 @@ Documents are those of ``docker buildx imagetools inspect --format '{{json .}}'`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from dockyard.display.format import format_bytes
-from dockyard.optimize import Proposal, Safety, SetSetting
+from dockyard.optimize import ByHand, Proposal, Safety, SetSetting
 
-__all__ = ["BaseContents", "MovedPin", "base_contents", "changes", "propose_pins", "split_pin"]
+__all__ = [
+    "BaseContents",
+    "MovedPin",
+    "WrittenPin",
+    "base_contents",
+    "changes",
+    "propose_pins",
+    "split_pin",
+    "written_pins",
+]
 
 # Variables of an image's configuration that name a version, and what they are called in words:
 # those of the official images of Python, and of uv.
@@ -23,6 +32,8 @@ VERSIONS = {"PYTHON_VERSION": "Python", "UV_VERSION": "uv", "PYPY_VERSION": "PyP
 # The official images' Debian layer: “# debian.sh --arch 'amd64' out/ 'trixie' '@1762202650'”, the
 # time of the snapshot in seconds since 1970 UTC (debuerreotype, docker-debian-artifacts).
 _DEBIAN = re.compile(r"debian\.sh .*?'([a-z]+)' '@(\d+)'")
+# An image with a tag and a digest, after a blank, “=” or a comma.
+_WRITTEN = re.compile(r"(?<=[\s=,])([a-z0-9][\w./:-]*:[\w.-]+@sha256:[0-9a-f]{64})(?=[\s,]|$)")
 _UBUNTU = re.compile(r"org\.opencontainers\.image\.version=([\d.]+)")
 
 
@@ -48,14 +59,36 @@ class BaseContents:
 class MovedPin:
     """A pinned image whose tag has moved on: the setting's key, the reference, both digests.
 
-    ``before`` and ``after`` are what they hold, None where no registry tells.
+    ``key`` is None for one that a Dockerfile names itself, and ``place`` says where. ``before`` and
+    ``after`` are what the digests hold, None where no registry tells.
     """
 
-    key: str
+    key: str | None
     reference: str
     digest: str
     before: BaseContents | None
     after: BaseContents | None
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class WrittenPin:
+    """A pinned image that a Dockerfile names itself, and the line (from 1) that does."""
+
+    reference: str
+    line: int
+
+
+def written_pins(text: str, known: Collection[str]) -> tuple[WrittenPin, ...]:
+    """Find pinned images in a Dockerfile; those ``known`` are a setting's, which renders them."""
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not re.match(r"\s*(?:FROM|COPY|RUN|ARG)\b", line, re.IGNORECASE):
+            continue
+        for match in _WRITTEN.finditer(line):
+            if match[1] not in known:
+                found.setdefault(match[1], WrittenPin(match[1], number))
+    return tuple(found.values())
 
 
 def split_pin(reference: str) -> tuple[str, str] | None:
@@ -139,8 +172,10 @@ def propose_pins(moved: Iterable[MovedPin], platform: str) -> tuple[Proposal, ..
                 None,
                 None,
                 f"manifests and configurations in its registry, for {platform}",
-                Safety.ASKED,
-                SetSetting(one.key, f"{named}@{one.digest}"),
+                Safety.ASKED if one.key else Safety.BY_HAND,
+                SetSetting(one.key, f"{named}@{one.digest}")
+                if one.key
+                else ByHand(one.place, f"write {named}@{one.digest}"),
             )
         )
     return tuple(found)

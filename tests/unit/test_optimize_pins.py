@@ -10,7 +10,7 @@ import pytest
 
 from dockyard import process
 from dockyard.optimization_pins import pin_proposals, platform_manifest
-from dockyard.optimize import SetSetting
+from dockyard.optimize import ByHand, SetSetting
 from dockyard.optimize_pins import BaseContents, base_contents, changes, split_pin
 from support.settings import make_settings
 
@@ -115,6 +115,22 @@ def test_a_digest_that_is_gone_can_still_be_left(registry: dict[tuple[str, str],
     (one,), _ = proposed(python_image=f"{NAMED}@{OLD}")
     assert "Python unknown → 3.13.9" in one.why
     assert "no longer has it" in one.why
+
+
+def test_a_pin_in_the_users_own_dockerfile_is_named_with_its_line(
+    registry: dict[tuple[str, str], str],
+) -> None:
+    text = (
+        f"# FROM {NAMED}@{OLD} is a comment\nARG PYTHON_IMAGE=ours:1@{OLD}\n"
+        f"FROM {NAMED}@{OLD} AS tools\nCOPY --from=other:2@{NEW} /a /b\n"
+    )
+    notes: list[str] = []
+    settings = make_settings(python_image=f"ours:1@{OLD}")
+    registry["{{print .Manifest.Digest}}", "ours:1"] = OLD
+    (one,) = pin_proposals(settings, "amd64", notes.append, text)
+    assert one.safe == "by hand"
+    assert one.change == ByHand("docker/Dockerfile, line 3", f"write {NAMED}@{NEW}")
+    assert notes == ["pins: its registry does not tell what other:2 means now"]
 
 
 def test_what_nobody_tells_is_not_invented() -> None:

@@ -74,16 +74,16 @@ def test_netrc_gives_an_index_without_a_name_its_url(home: Path) -> None:
 
 
 def test_what_is_set_wins_over_what_is_kept(home: Path) -> None:
-    set_already = {"UV_INDEX_IN_USERNAME": "me", "UV_INDEX_IN_PASSWORD": "own"}
+    set_already = {"UV_INDEX_IN_USERNAME": "robot", "UV_INDEX_IN_PASSWORD": "own"}
     settings = stored(
         home,
         {"HOME": str(home)},
-        uv_default_index="https://me:own@main.example.com/simple",
+        uv_default_index="https://robot:own@main.example.com/simple",
         uv_index=(f"in={INTERNAL}",),
         index_credentials=set_already,
     )
     assert settings.index_credentials == set_already
-    assert settings.uv_default_index == "https://me:own@main.example.com/simple"
+    assert settings.uv_default_index == "https://robot:own@main.example.com/simple"
     assert settings.notes == ()
 
 

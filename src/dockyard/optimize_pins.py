@@ -81,7 +81,7 @@ class WrittenPin:
 
 def written_pins(text: str, known: Collection[str]) -> tuple[WrittenPin, ...]:
     """Find pinned images in a Dockerfile; those ``known`` are a setting's, which renders them."""
-    found = {}
+    found: dict[str, WrittenPin] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not re.match(r"\s*(?:FROM|COPY|RUN|ARG)\b", line, re.IGNORECASE):
             continue

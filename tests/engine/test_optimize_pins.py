@@ -55,7 +55,7 @@ class Publisher:
         layer = self.blob(content, "application/vnd.oci.image.layer.v1.tar")
         manifests = []
         for architecture in ("amd64", "arm64"):
-            configuration = {
+            configuration: dict[str, Any] = {
                 "architecture": architecture,
                 "os": "linux",
                 "created": f"2025-0{version[-1]}-01T00:00:00Z",

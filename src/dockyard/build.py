@@ -328,6 +328,7 @@ def present(
 
     path = os.path.relpath(result.path, settings.root) if result.path else None
     lines = summary_lines(result.record, path)
+    why = None
     if result.record.hit_rates["overall"] not in (1, None):
         from dockyard.explain_choice import why_line
 
@@ -339,4 +340,4 @@ def present(
     if job_summary_file:
         from dockyard.display import write_job_summary
 
-        write_job_summary(Path(job_summary_file), job_summary(result.record))
+        write_job_summary(Path(job_summary_file), job_summary(result.record, why))

@@ -109,8 +109,8 @@ def summary_lines(record: BuildRecord, path: str | None) -> list[str]:
     return lines
 
 
-def job_summary(record: BuildRecord) -> str:
-    """Render the summary as Markdown for a GitHub Actions job."""
+def job_summary(record: BuildRecord, why: str | None = None) -> str:
+    """Render the summary as Markdown for a GitHub job; ``why`` something large ran again."""
     rates = record.hit_rates
     rows = [
         ("image", ", ".join(f"`{tag}`" for tag in record.image["tags"])),
@@ -129,6 +129,8 @@ def job_summary(record: BuildRecord) -> str:
     if record.context_bytes is not None:
         rows.append(("context sent", format_bytes(record.context_bytes)))
     rows += traffic_rows(record.traffic)
+    if why:
+        rows.append(("why", why))
     table = "\n".join(f"| {name} | {_cell(value)} |" for name, value in rows)
     said = [f"warning: {warning}" for warning in record.warnings] + list(record.notes)
     notes = "".join(f"\n> {' '.join(note.split())}\n" for note in said)

@@ -294,9 +294,9 @@ def test_one_line_is_not_said_of_a_first_build() -> None:
     assert one_line(explain(ONE.record(*ALL), None)) is None
 
 
-def told(root: Path, record: BuildRecord) -> str:
+def told(root: Path, record: BuildRecord, **environment: str) -> str:
     stream = io.StringIO()
-    present(BuildResult(record, None, None), make_settings(root=root), {}, stream)
+    present(BuildResult(record, None, None), make_settings(root=root), environment, stream)
     return stream.getvalue()
 
 
@@ -307,6 +307,17 @@ def test_a_build_explains_itself_where_something_large_ran_again(tmp_path: Path)
 
     assert "\n  why           scipy 1.15.1 → 1.15.2 (layer 1) and 1 more" in told(tmp_path, record)
     assert "why" not in told(tmp_path, replace(record, outcome="failed"))
+
+
+def test_the_job_summary_explains_as_the_terminal_does(tmp_path: Path) -> None:
+    write_record(tmp_path, ONE.record(*ALL, id="20260101T000000.000Z-1"), keep=10)
+    record = BIG.record(*BIG_RAN, hit_rates={"dependency": 0.5, "application": 1, "overall": 0.6})
+    summary = tmp_path / "summary.md"
+
+    shown = told(tmp_path, record, GITHUB_STEP_SUMMARY=str(summary))
+
+    (line,) = (one for one in shown.splitlines() if one.startswith("  why "))
+    assert f"| why | {line.removeprefix('  why').strip()} |" in summary.read_text().splitlines()
 
 
 def test_a_build_in_which_all_was_cached_reads_no_other_record(

@@ -127,6 +127,13 @@ def test_the_job_summary_is_markdown() -> None:
     assert "> warning: W: a\n" in text
     assert "> one two\n" in text
     assert "```" not in text
+    assert "| why |" not in text
+
+
+def test_the_job_summary_says_why_something_large_ran_again() -> None:
+    text = job_summary(make_record(), "scipy 1.15.1 → 1.15.2 | 2 more (`invoke explain` says more)")
+    row = "| why | scipy 1.15.1 → 1.15.2 \\| 2 more (`invoke explain` says more) |"
+    assert row in text.splitlines()
 
 
 def test_the_job_summary_cannot_be_broken_out_of() -> None:

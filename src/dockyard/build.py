@@ -175,13 +175,15 @@ def _without_faulty_caches(prepared: Prepared, ran: _Ran) -> Prepared | None:
     if ran.status == 0 or ran.interrupted or caches is None:
         return None
     from dockyard.caches.faults import builder_is_stuck, sources_at_fault
+    from dockyard.display.format import format_count
 
     if caches.tried_without:
         return prepared if builder_is_stuck(ran.trace) else None
     faulty = sources_at_fault(ran.trace, prepared.definition.cache_from)
     if not faulty:
         return None
-    notes = [f"built again without {len(faulty)} cache(s), whose layers could not be loaded"]
+    without = format_count(len(faulty), "cache")
+    notes = [f"built again without {without}, whose layers could not be loaded"]
     notes += caches.faults(ran.trace)
     if builder_is_stuck(ran.trace) and prepared.builder.driver == "docker-container":
         name = prepared.builder.name

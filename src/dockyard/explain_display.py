@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from dockyard.display.format import format_bytes, format_seconds, shorten, strip_control
+from dockyard.display.format import (
+    format_bytes,
+    format_count,
+    format_seconds,
+    shorten,
+    strip_control,
+)
 from dockyard.explain_model import Cause, CauseKind, Detail, ExplainedStep, Explanation, Relation
 from dockyard.steps import short_instruction
 
@@ -28,8 +34,7 @@ Line = tuple[str, str]
 def _cost(cause: Cause) -> str:
     if not cause.steps:
         return "its steps ran for the cause above anyway" if cause.shared else "no step"
-    count = len(cause.steps)
-    text = f"{count} step{'' if count == 1 else 's'}, {format_seconds(cause.seconds)}"
+    text = f"{format_count(len(cause.steps), 'step')}, {format_seconds(cause.seconds)}"
     if cause.bytes is not None:
         how = "" if cause.compressed else ", unpacked"
         text += f", {format_bytes(cause.bytes)} of layers{how}"
@@ -53,7 +58,7 @@ def one_line(explanation: Explanation) -> str | None:
         return None
     text = f"{shorten(strip_control(causes[0].summary), 160)}: {_cost(causes[0])}"
     if more := len(causes) - 1:
-        text += f"; and {more} more cause{'' if more == 1 else 's'}"
+        text += f"; and {format_count(more, 'more cause')}"
     return f"{text} (`invoke explain` says more)"
 
 
@@ -103,11 +108,12 @@ def _unclean_lines(explanation: Explanation) -> Iterator[Line]:
     yield "", ""
     if not ran:
         if explanation.cached:
-            yield f"everything was cached ({explanation.cached} steps)", "green"
+            yield f"everything was cached ({format_count(explanation.cached, 'step')})", "green"
         else:
             yield "no step of the Dockerfile was reached", "yellow"
         return
-    yield f"{ran} of {ran + explanation.cached} steps ran, for {_causes(explanation)}", ""
+    reached = format_count(ran + explanation.cached, "step")
+    yield f"{ran} of {reached} ran, for {_causes(explanation)}", ""
     for number, cause in enumerate(explanation.causes, 1):
         yield "", ""
         style = "yellow" if cause.kind is CauseKind.UNKNOWN else "bold"
@@ -157,14 +163,12 @@ def _steps(steps: list[ExplainedStep]) -> Iterator[Line]:
         yield f"   → and {len(rest)} more", "dim"
     after = sum(one.relation is Relation.AFTER and one not in direct for one in steps)
     if after:
-        yield f"   … and {_count(after)} after {'it' if len(direct) == 1 else 'them'}", "dim"
+        those = "it" if len(direct) == 1 else "them"
+        yield f"   … and {format_count(after, 'step')} after {those}", "dim"
     needed = sum(one.relation is Relation.NEEDED and one not in direct for one in steps)
     if needed:
-        yield f"   … and {_count(needed)} that had to run first, found in no cache", "dim"
-
-
-def _count(number: int) -> str:
-    return f"{number} step{'' if number == 1 else 's'}"
+        steps_first = format_count(needed, "step")
+        yield f"   … and {steps_first} that had to run first, found in no cache", "dim"
 
 
 def _step(step: ExplainedStep) -> str:

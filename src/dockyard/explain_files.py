@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dockyard.display.format import format_bytes
+from dockyard.display.format import format_bytes, format_count
 from dockyard.explain_model import Detail
 from dockyard.explain_steps import context_patterns, matches
 
@@ -48,7 +48,8 @@ def _files(record: BuildRecord) -> tuple[dict[str, FileRecord], str]:
     if reason:
         return {}, f"the files of {record.id} were not recorded: {reason}"
     left_out = record.inputs.files_left_out
-    missing = f"{left_out:,} files are not in the record of {record.id}" if left_out else ""
+    files_are = format_count(left_out, "file is", "files are")
+    missing = f"{files_are} not in the record of {record.id}" if left_out else ""
     return {one.path: one for one in record.inputs.files}, missing
 
 

@@ -278,14 +278,19 @@ def _builds_per_change(git: Git, commits: Sequence[tuple[str, str]], count: int)
 
 
 def _notes(versions: int, skipped: int, shallow: bool) -> tuple[str, ...]:
+    from dockyard.display.format import format_count
+
     notes = []
     if shallow:
         notes.append(
-            f"shallow clone: {versions} versions of uv.lock only; `git fetch --unshallow` gets "
-            "the others"
+            f"shallow clone: {format_count(versions, 'version')} of uv.lock only; "
+            "`git fetch --unshallow` gets the others"
         )
     if skipped:
-        notes.append(f"{skipped} versions of uv.lock could not be read and were left out")
+        left_out = "was left out" if skipped == 1 else "were left out"
+        notes.append(
+            f"{format_count(skipped, 'version')} of uv.lock could not be read and {left_out}"
+        )
     return tuple(notes)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dockyard.display.format import format_count
 from dockyard.errors import CacheError
 
 __all__ = ["BuiltImage", "Difference", "first_difference", "read_image"]
@@ -97,7 +98,8 @@ def first_difference(one: Path, other: Path) -> Difference | None:
                 name, _blob(one, left["digest"]), _blob(other, right["digest"])
             )
     if len(layers[0]) != len(layers[1]):
-        what = f"{len(layers[0])} layers in one build, {len(layers[1])} in the other"
+        layers_of_one = format_count(len(layers[0]), "layer")
+        what = f"{layers_of_one} in one build, {len(layers[1])} in the other"
         return Difference("", "rootfs", what)
     configs = [
         _json(_blob(at, it["config"]["digest"])) for at, it in ((one, first), (other, second))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockyard.caches.credentials import Credential, find_credential
 from dockyard.caches.registry_client import RegistryClient, open_repository, split_repository
-from dockyard.display.format import format_bytes, format_seconds
+from dockyard.display.format import format_bytes, format_count, format_seconds
 from dockyard.errors import DockyardError, EngineError, ImageUnavailableError, SettingsError
 from dockyard.image_events import ImageEvents, Moved, count_layers, image_error
 
@@ -59,9 +59,10 @@ def image_lines(done: ImageTransfer) -> list[str]:
     return [
         *(f"note: {note}" for note in done.notes),
         *(f"{reference}  {done.digest or 'digest unknown'}" for reference in done.references),
-        f"{done.direction}ed {format_bytes(moved.bytes_moved)} in {moved.layers_moved} layers, "
-        f"skipped {format_bytes(moved.bytes_skipped)} in {moved.layers_skipped} layers "
-        f"({format_seconds(done.seconds)})",
+        f"{done.direction}ed {format_bytes(moved.bytes_moved)} in "
+        f"{format_count(moved.layers_moved, 'layer')}, "
+        f"skipped {format_bytes(moved.bytes_skipped)} in "
+        f"{format_count(moved.layers_skipped, 'layer')} ({format_seconds(done.seconds)})",
     ]
 
 

@@ -129,7 +129,9 @@ def _describe(
     if more > 0:
         parts = [*parts[:MOST_NAMED], f"{more} more"]
     if len(kept.layers) != len(updated.layers):
-        parts.append(f"{len(updated.layers)} layers instead of {len(kept.layers)}")
+        from dockyard.display.format import format_count
+
+        parts.append(f"{format_count(len(updated.layers), 'layer')} instead of {len(kept.layers)}")
     return "layer assignment updated with the lock: " + (", ".join(parts) or "packages named")
 
 

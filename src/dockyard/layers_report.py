@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from dockyard.display.format import format_bytes
+from dockyard.display.format import format_bytes, format_count
 from dockyard.display.tables import columns, join_names
 from dockyard.dockerfile import read_plan
 from dockyard.history import lock_history
@@ -171,7 +171,7 @@ def _describe(old: LockedPackages, new: LockedPackages) -> tuple[str, ...]:
 
 
 def _versions(count: int) -> str:
-    return "1 version of uv.lock is" if count == 1 else f"{count} versions of uv.lock are"
+    return format_count(count, "version of uv.lock is", "versions of uv.lock are")
 
 
 def report_lines(report: LayersReport, width: int | None) -> list[str]:
@@ -238,5 +238,6 @@ def _change_table(report: LayersReport, width: int | None) -> Iterator[str]:
     for row, change in zip(rows, report.changes, strict=False):
         row.append(join_names(change.changed, room))
     rows[-1].append("")
-    yield f"what the last {len(report.changes)} changes of uv.lock would have moved"
+    last = "change" if len(report.changes) == 1 else f"{len(report.changes)} changes"
+    yield f"what the last {last} of uv.lock would have moved"
     yield from columns([*headings, "packages"], rows, right=set(range(1, len(STRATEGIES) + 1)))

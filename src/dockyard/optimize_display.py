@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from dockyard.display.format import format_bytes, format_seconds, strip_control
+from dockyard.display.format import format_bytes, format_count, format_seconds, strip_control
 from dockyard.display.tables import columns
 from dockyard.optimize import ByHand, Proposal, RunTask, Safety, applicable
 
@@ -68,7 +68,7 @@ def _only(asked: Sequence[str]) -> str:
 
 
 def _count(proposals: Sequence[Proposal]) -> str:
-    return f"{len(proposals)} point{'' if len(proposals) == 1 else 's'}"
+    return format_count(len(proposals), "point")
 
 
 def _applied(found: Optimization) -> Iterator[str]:

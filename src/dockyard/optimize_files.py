@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dockyard.context import Suggestion
+from dockyard.display.format import format_count
 from dockyard.dockerfile_syntax import Instruction, Stage, executed_after_linked_copy
 from dockyard.optimize import AddLines, ByHand, Proposal, Safety, SetSetting, WriteFile
 from dockyard.records import BuildRecord
@@ -55,7 +56,8 @@ def propose_context(facts: ContextFacts) -> tuple[Proposal, ...]:
             Proposal(
                 "context",
                 f"write {facts.ignore_path}, which lets in only what the image needs",
-                f"{files:,} files are in the context that the image does not need",
+                f"{format_count(files, 'file is', 'files are')} in the context "
+                "that the image does not need",
                 sum(one.bytes for one in facts.suggestions),
                 None,
                 source,
@@ -68,7 +70,7 @@ def propose_context(facts: ContextFacts) -> tuple[Proposal, ...]:
     found = [
         Proposal(
             "context",
-            f"leave {one.pattern} out ({_files(one.files)})",
+            f"leave {one.pattern} out ({format_count(one.files, 'file')})",
             one.reason,
             one.bytes,
             None,
@@ -82,10 +84,11 @@ def propose_context(facts: ContextFacts) -> tuple[Proposal, ...]:
         group = [one for one in small if _context_safety(one, facts.sure) is safety]
         if group:
             patterns = tuple(one.pattern for one in group)
+            counted = format_count(sum(one.files for one in group), "file")
             found.append(
                 Proposal(
                     "context",
-                    f"leave {_some(patterns)} out ({_files(sum(one.files for one in group))})",
+                    f"leave {_some(patterns)} out ({counted})",
                     "; ".join(dict.fromkeys(one.reason for one in group)),
                     sum(one.bytes for one in group),
                     None,
@@ -103,10 +106,6 @@ def _context_safety(suggestion: Suggestion, sure: bool) -> Safety:
         return Safety.ASKED
     known = "not among" not in suggestion.reason
     return Safety.SAFE if sure or known else Safety.ASKED
-
-
-def _files(count: int) -> str:
-    return f"{count:,} file{'' if count == 1 else 's'}"
 
 
 def _some(names: Sequence[str], limit: int = 3) -> str:

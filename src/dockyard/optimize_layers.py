@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dockyard.display.format import format_bytes
+from dockyard.display.format import format_bytes, format_count
 from dockyard.layer_parameters import PlannerParameters
 from dockyard.layers import LayerPlan, assign, describe, plan, update
 from dockyard.lock import Package
@@ -71,10 +71,13 @@ def propose_layers(
     anew = _judge(plan(packages, history, limit, parameters), packages, history, parameters)
     once = sum(size for names, size in anew.sizes.items() if names not in along.sizes)
     changes = len(history.versions) - 1
-    learned = f"learned from {changes} changes of uv.lock" if changes > 0 else "by other projects'"
+    learned = "by other projects'"
+    if changes > 0:
+        learned = f"learned from {format_count(changes, 'change')} of uv.lock"
     source = f"expected per change of the lock, {learned}; sizes as the lock has them"
     if (along.cost - anew.cost) * parameters.horizon > once:
-        chosen, what = anew, f"divide the packages into {len(anew.sizes)} layers anew"
+        layers = format_count(len(anew.sizes), "layer")
+        chosen, what = anew, f"divide the packages into {layers} anew"
         why = (
             f"a change of the lock moves {format_bytes(anew.moves)} instead of "
             f"{format_bytes(current.moves)}; the new layers move once, {format_bytes(once)}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from dockyard.display.format import format_bytes
+from dockyard.display.format import format_bytes, format_count
 from dockyard.optimize import ByHand, Proposal, Safety, SetSetting
 
 __all__ = [
@@ -136,11 +136,11 @@ def changes(before: BaseContents | None, after: BaseContents | None) -> str:
             found.append(f"{title} {now}, as before")
     new = {digest: size for digest, size in after.layers.items() if digest not in _layers(before)}
     if before is None:
-        found.append(f"{len(after.layers)} layers, {format_bytes(after.size)}")
+        found.append(f"{format_count(len(after.layers), 'layer')}, {format_bytes(after.size)}")
         found.append("what the pinned digest holds is not known: its registry no longer has it")
     else:
         found.append(
-            f"{len(new)} of {len(after.layers)} layers are new, {format_bytes(sum(new.values()))}; "
+            f"new layers: {len(new)} of {len(after.layers)}, {format_bytes(sum(new.values()))}; "
             f"{format_bytes(before.size)} → {format_bytes(after.size)} in all"
         )
     built = [one.built[:10] for one in (before, after) if one and one.built]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dockyard.builder_plan import Action, BuilderChange
 from dockyard.buildkitd_config import GarbageRule
-from dockyard.display.format import format_bytes
+from dockyard.display.format import format_bytes, format_count
 from dockyard.optimize import ByHand, Proposal, RunTask, Safety, SetSetting
 from dockyard.records import BuildRecord
 
@@ -180,7 +180,8 @@ def propose_builder(facts: BuilderFacts) -> tuple[Proposal, ...]:
             found.append(
                 Proposal(
                     "builder",
-                    f"let {need.builder} keep uv's cache longer than {early.age // 3600} hours",
+                    f"let {need.builder} keep uv's cache longer than "
+                    f"{format_count(early.age // 3600, 'hour')}",
                     f"its garbage collection keeps {format_bytes(early.max_used)} of cache mounts "
                     f"that were not used for so long, and uv's holds {format_bytes(need.mounts)}: "
                     "what is over is downloaded again",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dockyard.display.format import format_bytes
+from dockyard.display.format import format_bytes, format_count
 from dockyard.optimize import ByHand, Proposal, Safety, SetSetting
 
 __all__ = ["Copies", "ImageWeight", "Weight", "parse_weight", "propose_weight", "weight_script"]
@@ -200,7 +200,7 @@ def propose_weight(
         found.append(
             Proposal(
                 "weight",
-                f"leave {one.kind} out ({one.files:,} files)",
+                f"leave {one.kind} out ({format_count(one.files, 'file')})",
                 f"{_WHAT[one.kind]}; most in {most}",
                 one.bytes,
                 None,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dockyard.display.format import format_bytes, format_seconds, strip_control
+from dockyard.display.format import format_bytes, format_count, format_seconds, strip_control
 from dockyard.display.tables import columns, join_names
 from dockyard.settings_fields import CREDENTIALS, FIELDS, Field, Kind
 from dockyard.summary import format_rate
@@ -148,11 +148,17 @@ def context_lines(found: ContextInformation, last: int) -> list[str]:
         if rest := entries[len(shown) :]:
             size = sum(entry.bytes for entry in rest)
             share = f"{size / total:.1%}" if total else _UNKNOWN
-            rows.append((f"{size:,}", share, f"in {_files(len(rest))} more; `--last 0` shows all"))
+            rows.append(
+                (
+                    f"{size:,}",
+                    share,
+                    f"in {format_count(len(rest), 'file')} more; `--last 0` shows all",
+                )
+            )
         lines = [*columns(("bytes", "share", "file"), rows, right=(0, 1)), ""]
-    left_out = _files(listing.excluded_files)
+    left_out = format_count(listing.excluded_files, "file")
     lines.append(
-        f"the context of {found.folder} holds {_files(len(entries))}, {total:,} bytes"
+        f"the context of {found.folder} holds {format_count(len(entries), 'file')}, {total:,} bytes"
         if entries
         else f"the context of {found.folder} is empty"
     )
@@ -170,10 +176,6 @@ def context_lines(found: ContextInformation, last: int) -> list[str]:
         lines += ["", "lines for .dockerignore, each with what it alone would leave out"]
         lines += columns(headings, saved, right=(0, 1))
     return lines
-
-
-def _files(count: int) -> str:
-    return f"{count:,} file{'' if count == 1 else 's'}"
 
 
 def settings_lines(settings: Settings) -> list[str]:

@@ -42,14 +42,13 @@ def report(
     if json:
         emit(json_format.dumps(data.as_json(), indent=1, ensure_ascii=False))
         return
-    from dockyard.display.format import format_bytes
+    from dockyard.display.format import format_bytes, format_count
     from dockyard.report.page import render_report
 
     path = Path(output).absolute() if output else default_output(settings.root)
     text = render_report(data)
     write_page(path, text, settings.root)
-    count = len(data.trends)
-    builds = "1 build" if count == 1 else f"{count} builds"
+    builds = format_count(len(data.trends), "build")
     size = format_bytes(len(text.encode()))
     emit(f"{os.path.relpath(path)}: a report of {builds} ({size}, needs no network)")
     sys.stderr.writelines(f"note: not shown: {one.path}: {one.reason}\n" for one in data.unreadable)

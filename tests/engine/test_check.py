@@ -126,7 +126,7 @@ def test_a_service_that_is_well_passes_every_check(service: Service, tmp_path: P
     assert named(verdicts, "passed") == list(verdicts), told(verdicts)
     assert verdicts["code-change"]["figure"].endswith("touched: 1 step run")
     assert "layer 2 of 2 run" in verdicts["dependency-change"]["figure"]
-    assert verdicts["secrets"]["figure"].endswith("1 attestations, planted in dependencies-2")
+    assert verdicts["secrets"]["figure"].endswith(", 1 attestation, planted in dependencies-2")
     suite = ElementTree.fromstring(report.read_bytes())[0]
     assert [case.get("name") for case in suite.findall("testcase")] == list(verdicts)
     assert f"{len(verdicts)} of {len(verdicts)} passed" in summary.read_text()

@@ -192,7 +192,7 @@ def test_a_bench_s_result_holds_a_replay_of_each_environment(tmp_path: Path) -> 
     write_result(tmp_path / "result.json", whole)
     assert read_result(tmp_path / "result.json") == whole
     text = markdown(whole)
-    assert "### 1 commits, mostly of code: warm local engine" in text
+    assert "### 1 commit, mostly of code: warm local engine" in text
     assert "| **all** | **1** | **90.0%** |" in text
     values = json.loads(whole.as_json())
     values["replays"] = [{"commits": 3}]

@@ -106,7 +106,7 @@ def test_what_cannot_be_replayed_says_why(tmp_path: Path, repository: Repository
     empty.commit("no lock at all")
     said = failure(empty.root)
     assert "there is one version" in said
-    assert "1 versions of uv.lock could not be read" in said
+    assert "1 version of uv.lock could not be read and was left out" in said
     assert "--layers must be at least 1" in failure(repository.root, HistoryRequest(layers=0))
     assert "--last must be at least 1" in failure(repository.root, HistoryRequest(last=0))
 

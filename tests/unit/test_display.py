@@ -11,7 +11,13 @@ import pytest
 from rich.console import Console
 
 from dockyard.display import Display, choose_display, display_kind, write_job_summary
-from dockyard.display.format import format_bytes, format_seconds, shorten, strip_control
+from dockyard.display.format import (
+    format_bytes,
+    format_count,
+    format_seconds,
+    shorten,
+    strip_control,
+)
 from dockyard.display.github import GithubDisplay, escape_data, escape_property
 from dockyard.display.live import LiveDisplay
 from dockyard.display.plain import PlainDisplay
@@ -578,6 +584,14 @@ def test_the_job_summary_is_appended_to(tmp_path: Path) -> None:
 )
 def test_bytes(count: int, text: str) -> None:
     assert format_bytes(count) == text
+
+
+def test_counts() -> None:
+    assert format_count(0, "step") == "0 steps"
+    assert format_count(1, "step") == "1 step"
+    assert format_count(1_204, "file") == "1,204 files"
+    assert format_count(1, "linked copy", "linked copies") == "1 linked copy"
+    assert format_count(2, "linked copy", "linked copies") == "2 linked copies"
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_a_moved_tag_is_shown_with_what_changed(registry: dict[tuple[str, str], 
     assert NEW[:19] in one.what
     assert "Python 3.13.8 → 3.13.9" in one.why
     assert "Debian trixie of 2025-10-09 → of 2025-11-03" in one.why
-    assert "1 of 2 layers are new, 31.0 MB; 40.0 MB → 41.0 MB" in one.why
+    assert "new layers: 1 of 2, 31.0 MB; 40.0 MB → 41.0 MB" in one.why
     assert "built 2025-10-10 → 2025-11-04" in one.why
     assert one.safe == "asked"
 
@@ -138,7 +138,7 @@ def test_what_nobody_tells_is_not_invented() -> None:
     assert base_contents({"config": {}}, None) is None
     plain = base_contents(None, {"layers": [{"digest": "x", "size": 5}]})
     assert plain == BaseContents({"x": 5})
-    assert changes(plain, plain) == "0 of 1 layers are new, 0 B; 5 B → 5 B in all"
+    assert changes(plain, plain) == "new layers: 0 of 1, 0 B; 5 B → 5 B in all"
 
 
 @pytest.mark.parametrize(

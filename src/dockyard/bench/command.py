@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 from dockyard.bench.bandwidth import parse_bandwidth
 from dockyard.bench.results import BenchResult, read_result, write_result
 from dockyard.bench.scenarios import ENVIRONMENTS, Selection, cells, select
+from dockyard.display.format import format_count
 from dockyard.errors import RecordError, SettingsError
 from dockyard.state import prepare_state_folder
 
@@ -95,7 +96,8 @@ def _run(
         result = run_bench(settings, environment, result, path, progress)
     except BaseException:
         left = len(read_result(path).missing())
-        stream.write(f"stopped; {left} cells are left: `invoke bench --resume --output {path}`\n")
+        cells_are = format_count(left, "cell is", "cells are")
+        stream.write(f"stopped; {cells_are} left: `invoke bench --resume --output {path}`\n")
         raise
     return result.as_json() if request.json else _tables(result)
 
@@ -149,7 +151,8 @@ def _listing(selection: Selection) -> str:
     return "\n".join(
         [
             *map(str, found),
-            f"{len(found)} cells, about {minutes} minutes without --bandwidth, in "
+            f"{format_count(len(found), 'cell')}, about {format_count(minutes, 'minute')} "
+            "without --bandwidth, in "
             + ", ".join(f"{name} ({ENVIRONMENTS[name]})" for name in selection.environments),
         ]
     )

@@ -17,6 +17,7 @@ from dockyard import process
 from dockyard.bench.commits_plan import FEWEST_COMMITS, Change, Kind, change_files, plan_commits
 from dockyard.bench.commits_project import WorkCopy
 from dockyard.bench.commits_result import CommitReplay, Traffic, measure_commit, read_replay
+from dockyard.display.format import format_count
 from dockyard.errors import Problem, RecordError, SettingsError
 from dockyard.state import STATE_FOLDER, prepare_state_folder, write_atomically
 
@@ -53,7 +54,8 @@ class CommitsRequest:
         """Raise SettingsError naming everything that is wrong."""
         problems = []
         if self.count < FEWEST_COMMITS:
-            said = f"{self.count} commits are no replay: {FEWEST_COMMITS} at least"
+            commits_are = format_count(self.count, "commit is", "commits are")
+            said = f"{commits_are} no replay: {FEWEST_COMMITS} at least"
             problems.append(Problem(said, "--commits"))
         if self.environment not in ENVIRONMENTS:
             said = f"commits are not replayed in the environment {self.environment!r}"

@@ -16,6 +16,7 @@ from dockyard.bench.history_report import (
     history_lines,
     replay_repository,
 )
+from dockyard.display.format import format_count
 from dockyard.errors import DockyardError, ProjectError
 
 if TYPE_CHECKING:
@@ -110,7 +111,9 @@ def gather_history(
             extras=extras,
             groups=groups,
             environment=git,
-            progress=lambda done, total: say(f"{name}: {done} of {total} commits read"),
+            progress=lambda done, total: say(
+                f"{name}: {done} of {format_count(total, 'commit')} read"
+            ),
         )
         return HistoryReport(request, (replay_repository(name, history, request, notes),), {})
 
@@ -144,7 +147,7 @@ def _replay_files(
     left_out: dict[str, str] = {}
     for number, path in enumerate(files, start=1):
         name = path.stem.replace("+", "/")
-        say(f"{name}: {number} of {len(files)} histories")
+        say(f"{name}: {number} of {format_count(len(files), 'history', 'histories')}")
         try:
             found.append(replay_repository(name, _read_file(path), request))
         except DockyardError as error:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dockyard.display.format import format_bytes
+from dockyard.display.format import format_bytes, format_count
 from dockyard.display.tables import columns
 from dockyard.errors import ProjectError
 from dockyard.layer_parameters import FREE_LAYERS, PlannerParameters
@@ -221,8 +221,8 @@ def history_lines(report: HistoryReport) -> list[str]:
 
 def _limit(request: HistoryRequest) -> str:
     if request.layers:
-        return f"in {request.layers} layers" if request.layers > 1 else "in 1 layer"
-    return f"in up to {request.limit} layers, as many as are worth their time"
+        return f"in {format_count(request.layers, 'layer')}"
+    return f"in up to {format_count(request.limit, 'layer')}, as many as are worth their time"
 
 
 def _one(one: RepositoryReplay, request: HistoryRequest) -> list[str]:
@@ -238,8 +238,9 @@ def _one(one: RepositoryReplay, request: HistoryRequest) -> list[str]:
     ]
     about = "~" if one.estimated else ""
     return [
-        f"{one.name}: {one.versions} versions of uv.lock, {one.scored} of "
-        f"{one.versions - 1} changes scored; {one.packages} packages now, "
+        f"{one.name}: {format_count(one.versions, 'version')} of uv.lock, {one.scored} of "
+        f"{format_count(one.versions - 1, 'change')} scored; "
+        f"{format_count(one.packages, 'package')} now, "
         f"{about}{format_bytes(one.bytes)}; {_limit(request)}",
         "",
         *columns(

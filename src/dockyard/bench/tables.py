@@ -10,7 +10,7 @@ from dockyard.bench.commits_result import replay_markdown
 from dockyard.bench.medians import METRICS, Summary, summary_of
 from dockyard.bench.results import BenchResult
 from dockyard.bench.scenarios import DOCKERFILES, ENVIRONMENTS, SCENARIOS
-from dockyard.display.format import format_bytes, format_seconds
+from dockyard.display.format import format_bytes, format_count, format_seconds
 from dockyard.errors import RecordError
 
 __all__ = ["END", "begin", "markdown", "regions", "with_tables"]
@@ -36,9 +36,8 @@ def markdown(result: BenchResult) -> str:
         parts += ["Steps cached:", _steps(result, environment)]
     for one in result.replays:
         where = ENVIRONMENTS.get(one.environment, one.environment)
-        parts.append(
-            f"### {len(one.commits)} commits, mostly of code: {where[0].lower()}{where[1:]}"
-        )
+        commits = format_count(len(one.commits), "commit")
+        parts.append(f"### {commits}, mostly of code: {where[0].lower()}{where[1:]}")
         parts.append("Means per commit; a rate is the share of steps that were cached.")
         parts.append(replay_markdown(one).strip())
     return "\n\n".join(parts) + "\n"
@@ -59,8 +58,9 @@ def _about(result: BenchResult) -> str:
     )
     return (
         f"`{result.command}` on {result.started[:10]}: {runs}. Project: `{result.project}` "
-        f"({changes}). {machine.cpu}, {machine.cores} cores, {format_bytes(machine.memory)} of "
-        f"memory, {machine.system}. Docker Engine {versions.engine}, buildx {versions.buildx}, "
+        f"({changes}). {machine.cpu}, {format_count(machine.cores, 'core')}, "
+        f"{format_bytes(machine.memory)} of memory, {machine.system}. "
+        f"Docker Engine {versions.engine}, buildx {versions.buildx}, "
         f"BuildKit {versions.buildkit or 'unknown'}, uv {versions.uv}, Dockyard "
         f"{versions.dockyard} ({versions.commit or 'no commit'}). Line: {line}."
     )

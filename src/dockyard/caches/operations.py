@@ -20,7 +20,7 @@ from dockyard.caches.transfer import (
     pull,
     push,
 )
-from dockyard.display.format import format_bytes, format_seconds
+from dockyard.display.format import format_bytes, format_count, format_seconds
 from dockyard.errors import CacheError, SettingsError
 from dockyard.state import State
 
@@ -84,7 +84,7 @@ def transfer_lines(done: CacheTransfer) -> list[str]:
     verb = {"push": ("push", "pushed"), "pull": ("pull", "pulled")}[done.direction]
     moved, skipped = (
         f"{format_bytes(sum(getattr(part, f'bytes_{name}') for part in done.parts))} "
-        f"in {sum(getattr(part, f'blobs_{name}') for part in done.parts)} blobs"
+        f"in {format_count(sum(getattr(part, f'blobs_{name}') for part in done.parts), 'blob')}"
         for name in ("moved", "skipped")
     )
     what = f"would {verb[0]}" if done.dry_run else verb[1]

@@ -10,6 +10,7 @@ from enum import StrEnum
 from dockyard.caches.builder_usage import UsageKind, UsageRecord
 from dockyard.caches.registry_usage import RegistryCache, age_days, is_of_branch
 from dockyard.caches.sweep import Swept
+from dockyard.display.format import format_count
 
 __all__ = [
     "DanglingImage",
@@ -112,7 +113,7 @@ def plan_builder(
         if everything:
             reason = "everything was asked for"
         elif old:
-            reason = f"unused for more than {days} days"
+            reason = f"unused for more than {format_count(days, 'day')}"
         elif total > budget:
             reason = "past the budget, least recently used"
         else:
@@ -165,7 +166,7 @@ def plan_registry(
         elif branches is not None and not is_of_branch(one.tag, branches):
             going.append((one, "its branch is gone"))
         elif age is not None and age > days:
-            going.append((one, f"{age:.0f} days old"))
+            going.append((one, f"{format_count(round(age), 'day')} old"))
     gone = {one.tag for one, _ in going}
     staying = [one for one in caches if one.tag not in gone]
     kept = {digest for one in staying for digest in (one.digest, *one.referrers)}

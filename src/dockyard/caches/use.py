@@ -154,8 +154,10 @@ class CacheUse:
             snapshot.layout.blob_path(digest).unlink(missing_ok=True)
         if not aside:
             return ()
+        from dockyard.display.format import format_count
+
         return (
-            f"the local cache held {len(aside)} damaged blob(s), now in "
+            f"the local cache held {format_count(len(aside), 'damaged blob')}, now in "
             f"{self.settings.cache_dir / 'corrupt'}: {', '.join(aside)}",
         )
 

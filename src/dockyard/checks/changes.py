@@ -18,6 +18,7 @@ from dockyard.checks.builds import (
 )
 from dockyard.checks.copies import another_hash, copy_context, file_to_touch, touch
 from dockyard.checks.verdicts import Finding, Verdict, judge
+from dockyard.display.format import format_count
 from dockyard.dockerfile import DEPENDENCY_STAGE_PREFIX
 from dockyard.dockerfile_syntax import Stage
 from dockyard.errors import CheckUnavailableError
@@ -68,7 +69,7 @@ def check_rebuild(workbench: Workbench) -> Verdict:
     return judge(
         "rebuild",
         [step_finding(workbench, step, "ran, and nothing had changed") for step in steps],
-        f"{cached} steps cached, {len(steps)} run",
+        f"{format_count(cached, 'step')} cached, {len(steps)} run",
         "find what changes between two builds: a file that the build itself writes into the "
         "context, or an argument with the time in it",
     )
@@ -125,7 +126,7 @@ def check_code_change(workbench: Workbench) -> Verdict:
         findings = [step_finding(workbench, step, why) for step in unwanted]
         if not steps:
             findings.append(Finding(f"{path} changed, and nothing of it got into the image"))
-        return f"{path} touched: {len(steps)} step{'' if len(steps) == 1 else 's'} run", findings
+        return f"{path} touched: {format_count(len(steps), 'step')} run", findings
 
     figure, findings = measured(workbench, measure)
     return judge(
@@ -231,7 +232,8 @@ def check_dependency_change(workbench: Workbench) -> Verdict:
         return judge("dependency-change", (), "no package to change", fix)
     if plan is None:
         finding = Finding(
-            f"it keeps no layer plan: any change installs all {len(packages)} packages again",
+            "it keeps no layer plan: any change installs "
+            f"{format_count(len(packages), 'package')} again",
             file=workbench.settings.dockerfile,
         )
         fix = "`invoke init --replace` renders one with layers; yours becomes a .backup"

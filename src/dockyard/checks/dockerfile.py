@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dockyard.checks.lint import buildkit_findings, hadolint_findings
 from dockyard.checks.verdicts import Finding, Verdict, judge
+from dockyard.display.format import format_count
 from dockyard.dockerfile_syntax import Instruction, Stage, executed_after_linked_copy
 from dockyard.errors import CheckUnavailableError
 
@@ -50,7 +51,8 @@ def check_linked_copies(workbench: Workbench) -> Verdict:
     return judge(
         "linked-copies",
         findings,
-        f"{linked} linked copies, {len(late)} steps after one",
+        f"{format_count(linked, 'linked copy', 'linked copies')}, "
+        f"{format_count(len(late), 'step')} after one",
         "move these instructions above the first COPY --link, or link the copies",
     )
 
@@ -82,7 +84,7 @@ def check_timestamps(workbench: Workbench) -> Verdict:
     return judge(
         "timestamps",
         findings,
-        f"{len(runs)} RUN steps",
+        format_count(len(runs), "RUN step"),
         "take the time from SOURCE_DATE_EPOCH, or put it into a LABEL",
     )
 
@@ -147,7 +149,7 @@ def check_base_pinned(workbench: Workbench) -> Verdict:
     return judge(
         "base-pinned",
         findings,
-        f"{count - len(findings)} of {count} images by digest",
+        f"{count - len(findings)} of {format_count(count, 'image')} by digest",
         "`invoke optimize --only base --apply` pins those that settings name, and `--only pins` "
         "moves them later; write others as NAME:TAG@sha256:…",
     )
@@ -172,7 +174,7 @@ def check_lint(workbench: Workbench) -> Verdict:
     return judge(
         "dockerfile-lint",
         findings,
-        f"{count} warning{'' if count == 1 else 's'} of {' and '.join(asked)}",
+        f"{format_count(count, 'warning')} of {' and '.join(asked)}",
         "each rule's page says how; a comment `# check=skip=RULE` on top of the Dockerfile, or "
         "`# hadolint ignore=RULE` above a line, lets it be",
         notes,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dockyard import process
 from dockyard.checks.verdicts import Finding, Verdict, judge
-from dockyard.display.format import format_seconds, strip_control
+from dockyard.display.format import format_count, format_seconds, strip_control
 from dockyard.errors import BuildFailedError, CheckUnavailableError, EngineError
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def check_build(workbench: Workbench) -> Verdict:
     record = result.record
     cached = sum(step.cached for step in record.steps)
     notes = [note for note in record.notes if note.startswith("NOT the published")]
-    figure = f"{workbench.image} in {format_seconds(record.seconds)}, {cached} steps cached"
+    steps = format_count(cached, "step")
+    figure = f"{workbench.image} in {format_seconds(record.seconds)}, {steps} cached"
     return judge("build", (), figure, fix, notes)
 
 
@@ -68,7 +69,7 @@ def check_files(workbench: Workbench) -> Verdict:
     return judge(
         "files",
         findings,
-        f"{len(findings)} disputed files",
+        format_count(len(findings), "disputed file"),
         "install one of the packages only, or move both to the same layer to fix their order",
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dockyard.checks.verdicts import Finding, Verdict, judge
-from dockyard.display.format import format_bytes, shorten
+from dockyard.display.format import format_bytes, format_count, shorten
 from dockyard.errors import CheckUnavailableError
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def check_no_uv(workbench: Workbench) -> Verdict:
     return judge(
         "no-uv",
         findings,
-        f"{len(findings)} files of uv",
+        f"{format_count(len(findings), 'file')} of uv",
         "mount uv where a step needs it: RUN --mount=type=bind,from=uv-tool,source=/uv,"
         "target=/usr/local/bin/uv",
     )
@@ -176,7 +176,7 @@ def check_no_compiler(workbench: Workbench) -> Verdict:
         one for one in workbench.settings.runtime_packages if _COMPILING_PACKAGES.fullmatch(one)
     ]
     findings = compilers(workbench.exported.layers)
-    figure = f"{len(findings)} programs of compilers"
+    figure = f"{format_count(len(findings), 'program')} of compilers"
     if asked:
         return judge(
             "no-compiler", (), figure, "", (f"DOCKYARD_RUNTIME_PACKAGES asks for {asked[0]}",)
@@ -227,7 +227,7 @@ def check_wasted_bytes(workbench: Workbench) -> Verdict:
         )
         for one in waste[:LARGEST_WASTE]
     ]
-    figure = f"{format_bytes(total)} in {len(waste)} files"
+    figure = f"{format_bytes(total)} in {format_count(len(waste), 'file')}"
     return judge(
         "wasted-bytes",
         findings if total > budget else (),

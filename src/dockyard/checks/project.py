@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dockyard.checks.verdicts import Finding, Outcome, Verdict, judge
-from dockyard.display.format import format_bytes
+from dockyard.display.format import format_bytes, format_count
 from dockyard.errors import ProjectError
 from dockyard.optimize_files import SMALL_BYTES, context_paths
 from dockyard.summary import format_rate
@@ -40,9 +40,9 @@ def check_lock(workbench: Workbench) -> Verdict:
             Finding(f"{(one.where or '').removeprefix(root)}: {one.message}")
             for one in error.problems
         )
-        figure = f"{len(findings)} problem{'' if len(findings) == 1 else 's'}"
+        figure = format_count(len(findings), "problem")
         return judge("lock", findings, figure, error.problems[0].hint or fix)
-    return judge("lock", (), f"{len(project.packages)} packages", fix)
+    return judge("lock", (), format_count(len(project.packages), "package"), fix)
 
 
 def check_context(workbench: Workbench) -> Verdict:
@@ -72,7 +72,10 @@ def judge_context(
         if one not in secret and ("not among" not in one.reason or one.bytes >= SMALL_BYTES)
     ]
     findings = [
-        Finding(f".dockerignore should name {one.pattern} ({one.files} files): {one.reason}")
+        Finding(
+            f".dockerignore should name {one.pattern} "
+            f"({format_count(one.files, 'file')}): {one.reason}"
+        )
         for one in secret
     ]
     if total > budget:
@@ -89,14 +92,14 @@ def judge_context(
     findings += [
         Finding(
             f".dockerignore should name {one.pattern} "
-            f"({one.files} files, {format_bytes(one.bytes)}): {one.reason}"
+            f"({format_count(one.files, 'file')}, {format_bytes(one.bytes)}): {one.reason}"
         )
         for one in others
     ]
     return judge(
         "context",
         findings,
-        f"{format_bytes(total)} in {len(listing.entries)} files",
+        f"{format_bytes(total)} in {format_count(len(listing.entries), 'file')}",
         "`invoke optimize --only context --apply` adds these lines; `invoke context` lists files",
     )
 
@@ -115,7 +118,8 @@ def check_layers(workbench: Workbench) -> Verdict:
     return judge(
         "layers",
         findings,
-        f"{len(facts.known.packages)} packages in {len(plan.layers) if plan else 0} layers",
+        f"{format_count(len(facts.known.packages), 'package')} in "
+        f"{format_count(len(plan.layers) if plan else 0, 'layer')}",
         "run `invoke build` where the tree can be written, and commit the Dockerfile",
     )
 

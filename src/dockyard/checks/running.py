@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from dockyard.checks.verdicts import Finding, Outcome, Verdict
+from dockyard.display.format import format_count
 from dockyard.errors import CheckFailedError, CheckUnavailableError, DockyardError
 
 if TYPE_CHECKING:
@@ -77,14 +78,15 @@ def raise_failures(verdicts: Sequence[Verdict]) -> None:
         outcome: [one.name for one in verdicts if one.outcome is outcome] for outcome in Outcome
     }
     failed, unknown = names[Outcome.FAILED], names[Outcome.UNKNOWN]
+    checks = format_count(len(verdicts), "check")
     more = f"; {len(unknown)} could not be made" if unknown else ""
     if failed:
         raise CheckFailedError(
-            f"{len(failed)} of {len(verdicts)} checks failed: {', '.join(failed)}{more}",
+            f"{len(failed)} of {checks} failed: {', '.join(failed)}{more}",
             hint=f"once mended, `invoke check --only {failed[0]}` checks it alone",
         )
     if unknown:
         raise CheckUnavailableError(
-            f"{len(unknown)} of {len(verdicts)} checks could not be made: {', '.join(unknown)}",
+            f"{len(unknown)} of {checks} could not be made: {', '.join(unknown)}",
             hint="the table says why; `--skip` leaves a check out",
         )

@@ -10,6 +10,7 @@ from dockyard.checks.export import decoded
 from dockyard.checks.image import layer_origin
 from dockyard.checks.secret_shapes import secret_form, secret_variable
 from dockyard.checks.verdicts import Finding, Verdict, judge
+from dockyard.display.format import format_count
 
 if TYPE_CHECKING:
     from dockyard.checks.export import Export
@@ -91,7 +92,8 @@ def check_secrets(workbench: Workbench) -> Verdict:
     return judge(
         "secrets",
         findings,
-        f"{files:,} files in {len(own)} layers, {len(export.attestations)} attestations{planted}",
+        f"{format_count(files, 'file')} in {format_count(len(own), 'layer')}, "
+        f"{format_count(len(export.attestations), 'attestation')}{planted}",
         "pass it as a secret (RUN --mount=type=secret), or leave the file out in .dockerignore; "
         "one that was pushed has to be changed where it is from",
         export.notes,

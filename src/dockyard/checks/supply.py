@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from dockyard.checks.verdicts import Finding, Outcome, Verdict, judge
+from dockyard.display.format import format_count
 
 if TYPE_CHECKING:
     from dockyard.checks.workbench import Workbench
@@ -44,7 +45,8 @@ def judge_hashes(packages: Sequence[Package], *, forbidden: bool) -> Verdict:
     """
     packages = [one for one in packages if one.source.kind not in OWN_SOURCES]
     found = unhashed(packages)
-    figure = f"{len(packages) - len(found)} of {len(packages)} packages have hashes"
+    packages_have = format_count(len(packages), "package has", "packages have")
+    figure = f"{len(packages) - len(found)} of {packages_have} hashes"
     lines = [f"{one.name} {one.version}: {_reason(one)}".replace("  ", " ") for one in found]
     if not forbidden:
         return Verdict("hashes", Outcome.PASSED, figure, notes=tuple(lines))

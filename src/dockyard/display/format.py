@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["format_bytes", "format_seconds", "shorten", "strip_control"]
+__all__ = ["format_bytes", "format_count", "format_seconds", "shorten", "strip_control"]
 
 # CSI and OSC sequences, two-byte escapes, then every other control character but the tab.
 _CONTROL = re.compile(
@@ -23,6 +23,14 @@ def format_bytes(count: float) -> str:
         if abs(size) < 999.5:
             return f"{size:.1f} {unit}" if abs(size) < 99.95 else f"{size:.0f} {unit}"
     return f"{size / 1000:.1f} TB"
+
+
+def format_count(count: int, one: str, several: str | None = None) -> str:
+    """Write a number with what it counts: ``1 step``, ``1,204 files``, ``2 copies are``.
+
+    ``several`` is what follows another number than 1, where that is not ``one`` with an “s”.
+    """
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TextIO
 
-from dockyard.display.format import format_bytes, format_seconds, shorten
+from dockyard.display.format import format_bytes, format_count, format_seconds, shorten
 from dockyard.display.stages import (
     FinishedStages,
     gather_stages,
@@ -82,7 +82,7 @@ class LiveDisplay:
             self._tell(stage)
         cached = sum(stage.cached for stage in stages)
         if cached:
-            self._print(f"● {cached} {'step' if cached == 1 else 'steps'} cached", "dim")
+            self._print(f"● {format_count(cached, 'step')} cached", "dim")
         step = trace.failed_step
         if failed and step:
             self._print(f"✗ {step_label(step)}", "red")

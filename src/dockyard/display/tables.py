@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Collection, Sequence
 from typing import TextIO
 
-from dockyard.display.format import strip_control
+from dockyard.display.format import format_count, strip_control
 
 __all__ = ["columns", "join_names", "width_of"]
 
@@ -52,4 +52,4 @@ def join_names(names: Sequence[str], width: int | None) -> str:
         text = f"{', '.join(names[:shown])} and {len(names) - shown} more"
         if len(text) <= width:
             return text
-    return f"{len(names)} packages"
+    return format_count(len(names), "package")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from dockyard.display.format import format_count
 from dockyard.doctor.findings import Finding, Repair, note, ok, problem
 
 __all__ = [
@@ -174,7 +175,7 @@ def certificate_findings(files: Sequence[AuthorityFile], now: float) -> tuple[Fi
             summary = "the authority's certificate expires soon"
             found.append(note(topic, summary, f"{_ends(soon)}; {named}", "ask for a new one"))
         else:
-            found.append(ok(topic, named, f"{one.certificates} certificates"))
+            found.append(ok(topic, named, format_count(one.certificates, "certificate")))
         if one.in_builder is False:
             summary = "the dedicated builder does not have the private authority"
             found.append(problem(topic, summary, named, "`invoke cache.init`", Repair.BUILDER))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dockyard.context import Suggestion
-from dockyard.display.format import format_bytes
+from dockyard.display.format import format_bytes, format_count
 from dockyard.doctor.findings import Finding, Repair, note, ok, problem, unknown
 from dockyard.errors import Problem
 
@@ -77,7 +77,7 @@ def lock_findings(
     topic = "lock"
     if problems:
         return tuple(problem(topic, one.message, one.where or "", one.hint) for one in problems)
-    counted = f"{packages} packages for the image" if packages is not None else ""
+    counted = f"{format_count(packages, 'package')} for the image" if packages is not None else ""
     if uncommitted:
         fix = "`git add uv.lock` and commit it"
         return (note(topic, "uv.lock is current, and not committed", counted, fix),)
@@ -87,7 +87,7 @@ def lock_findings(
 def dockerfile_findings(facts: DockerfileFacts) -> tuple[Finding, ...]:
     """Say how the Dockerfile differs from what the settings would render."""
     topic = "dockerfile"
-    lines = f"{facts.changed} lines differ" if facts.changed else ""
+    lines = format_count(facts.changed, "line differs", "lines differ") if facts.changed else ""
     if facts.unreadable:
         return (
             problem(topic, f"{facts.path} cannot be compared", facts.unreadable, "`invoke init`"),
@@ -132,7 +132,7 @@ def dockerfile_findings(facts: DockerfileFacts) -> tuple[Finding, ...]:
 def context_findings(facts: ContextFacts) -> tuple[Finding, ...]:
     """Say what the build context costs, and what need not be in it."""
     topic = "context"
-    held = f"{format_bytes(facts.bytes)} in {facts.files} files"
+    held = f"{format_bytes(facts.bytes)} in {format_count(facts.files, 'file')}"
     found = []
     secrets = [one for one in facts.suggestions if one.pattern == SECRETS]
     if secrets:
@@ -140,7 +140,7 @@ def context_findings(facts: ContextFacts) -> tuple[Finding, ...]:
             problem(
                 topic,
                 "a .env file is in the build context: its secrets can become part of the image",
-                f"{secrets[0].files} file(s)",
+                format_count(secrets[0].files, "file"),
                 f"add {SECRETS} to .dockerignore",
             )
         )

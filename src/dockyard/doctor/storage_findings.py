@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dockyard.display.format import format_bytes, format_seconds
+from dockyard.display.format import format_bytes, format_count, format_seconds
 from dockyard.doctor.findings import Finding, Repair, note, ok, problem, unknown
 
 __all__ = [
@@ -151,7 +151,7 @@ def state_findings(left: Leftovers) -> tuple[Finding, ...]:
         )
     if stale := (*left.snapshots, *left.temporary):
         kinds = [
-            f"{len(paths)} {name}{'s' * (len(paths) != 1)}"
+            format_count(len(paths), name)
             for name, paths in (("snapshot", left.snapshots), ("temporary file", left.temporary))
             if paths
         ]
@@ -170,7 +170,7 @@ def state_findings(left: Leftovers) -> tuple[Finding, ...]:
         found.append(
             note(
                 topic,
-                f"{len(left.unreadable)} build record(s) cannot be read",
+                f"{format_count(len(left.unreadable), 'build record')} cannot be read",
                 f"{path}: {reason}{more}",
                 "`invoke doctor --fix --only state` moves them to unreadable/",
                 Repair.RECORDS,

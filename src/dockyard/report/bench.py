@@ -9,7 +9,7 @@ from dockyard.bench.medians import METRICS, Summary, summarize, summary_of
 from dockyard.bench.results import BenchResult
 from dockyard.bench.scenarios import DOCKERFILES, ENVIRONMENTS, SCENARIOS
 from dockyard.bench.verdicts import verdicts
-from dockyard.display.format import format_bytes, format_seconds
+from dockyard.display.format import format_bytes, format_count, format_seconds
 from dockyard.summary import format_rate
 
 __all__ = [
@@ -145,8 +145,8 @@ def _about(result: BenchResult) -> tuple[str, ...]:
         tools += f", BuildKit {versions.buildkit}"
     return (
         f"{result.project}, each cell measured {times}; {shaped}",
-        f"{machine.cpu}, {machine.cores} cores, {format_bytes(machine.memory)} of memory, "
-        f"{machine.system}",
+        f"{machine.cpu}, {format_count(machine.cores, 'core')}, "
+        f"{format_bytes(machine.memory)} of memory, {machine.system}",
         f"Dockyard {versions.dockyard}"
         + (f" ({versions.commit[:12]})" if versions.commit else "")
         + f", {tools}",
@@ -223,5 +223,5 @@ def _replay(replayed: CommitReplay) -> BenchReplay:
             )
         )
     left = replayed.count - len(replayed.commits)
-    name = f"{len(replayed.commits)} commits, {where[0].lower()}{where[1:]}"
+    name = f"{format_count(len(replayed.commits), 'commit')}, {where[0].lower()}{where[1:]}"
     return BenchReplay(name + (f" ({left} not built yet)" if left else ""), REPLAY, tuple(rows))

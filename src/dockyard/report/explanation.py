@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dockyard.display.format import format_bytes, format_seconds, shorten
+from dockyard.display.format import format_bytes, format_count, format_seconds, shorten
 from dockyard.explain_model import Cause, CauseKind, Detail, ExplainedStep, Explanation, Relation
 from dockyard.steps import short_instruction
 
@@ -42,7 +42,8 @@ class ExplanationView:
 def view_explanation(found: Explanation) -> ExplanationView:
     """Put an explanation into words; its causes are ordered already."""
     ran = len(found.steps)
-    summary = f"{_steps(ran)} ran, {found.cached} {'was' if found.cached == 1 else 'were'} cached"
+    cached = format_count(found.cached, "was", "were")
+    summary = f"{format_count(ran, 'step')} ran, {cached} cached"
     if not found.causes:
         summary = "Everything was cached" if not ran else summary
     compared = None
@@ -61,19 +62,17 @@ def view_explanation(found: Explanation) -> ExplanationView:
     )
 
 
-def _steps(count: int) -> str:
-    return f"{count} step{'' if count == 1 else 's'}"
-
-
 def _cause(cause: Cause, steps: Sequence[ExplainedStep]) -> CauseView:
     positions = {one.position: one for one in steps}
     named = [positions[number] for number in cause.steps if number in positions]
-    cost = f"{_steps(len(cause.steps))}, {format_seconds(cause.seconds)}"
+    cost = f"{format_count(len(cause.steps), 'step')}, {format_seconds(cause.seconds)}"
     if cause.bytes is not None:
         cost += f", layers of {format_bytes(cause.bytes)}"
         cost += " compressed" if cause.compressed else " unpacked"
     if cause.shared:
-        cost += f"; {_steps(len(cause.shared))} more ran for a weightier cause as well"
+        cost += (
+            f"; {format_count(len(cause.shared), 'step')} more ran for a weightier cause as well"
+        )
     return CauseView(
         title=cause.summary,
         cost=cost,

@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from dockyard.display.format import format_bytes, format_seconds
+from dockyard.display.format import format_bytes, format_count, format_seconds
 from dockyard.report.charts import charts
 from dockyard.report.data import NOT_COUNTED, ReportData, TrafficLine, cleaned
 from dockyard.report.figures import MARKS
@@ -138,7 +138,7 @@ def _tiles(data: ReportData) -> list[dict[str, Any]]:
         unknown = [one for one in lines if one.bytes is None]
         detail = "all of it counted"
         if unknown:
-            detail = f"{len(unknown)} of {len(lines)} kinds unknown"
+            detail = f"{len(unknown)} of {format_count(len(lines), 'kind')} unknown"
         value_text = UNKNOWN if value is None else format_bytes(value)
         if unknown and value is not None:
             value_text = f"≥ {value_text}"

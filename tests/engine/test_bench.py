@@ -13,6 +13,7 @@ from dockyard.bench.progress import LineProgress
 from dockyard.bench.results import BenchResult, Measurement, read_result
 from dockyard.bench.runner import new_result, run_bench
 from dockyard.bench.scenarios import select
+from dockyard.display.progress import LineWriter
 from dockyard.settings import load_settings
 from support.engine import docker, random_name
 from support.index import PackageIndex
@@ -92,7 +93,7 @@ def test_a_bench_counts_what_moved_and_leaves_nothing_behind(
     )
     begun = new_result(settings, environment, selection, bandwidth=None, command="invoke bench")
     path, shown = tmp_path / "result.json", io.StringIO()
-    result = run_bench(settings, environment, begun, path, LineProgress(shown))
+    result = run_bench(settings, environment, begun, path, LineProgress(LineWriter(shown)))
 
     assert result.missing() == ()
     assert read_result(path) == result

@@ -24,6 +24,7 @@ from dockyard.checks.project import check_layers, judge_context, judge_hit_rate
 from dockyard.checks.verdicts import judge
 from dockyard.checks.workbench import PLANTED, with_planted_secret
 from dockyard.context import ContextEntry, ContextListing, Suggestion
+from dockyard.display.progress import LineWriter
 from dockyard.errors import (
     CheckFailedError,
     CheckUnavailableError,
@@ -125,7 +126,7 @@ def _check(name: str, answer: Verdict | Exception, *needs: str) -> Check:
 def _made(*checks: Check) -> tuple[tuple[Verdict, ...], str]:
     stream = io.StringIO()
     bench = Workbench(make_settings(), {}, stream)
-    return run_checks(checks, bench, LineWatcher(stream)), stream.getvalue()
+    return run_checks(checks, bench, LineWatcher(LineWriter(stream))), stream.getvalue()
 
 
 def test_what_rests_on_a_failed_check_is_not_made() -> None:

@@ -29,6 +29,7 @@ from dockyard.caches.registry_errors import (
 )
 from dockyard.caches.registry_tokens import Challenge, parse_challenge, token_request
 from dockyard.caches.registry_upload import stored_bytes
+from dockyard.display.progress import LineWriter
 from dockyard.display.transfer import BarProgress, LineProgress, choose_progress
 from dockyard.errors import NetworkError
 
@@ -303,7 +304,7 @@ def test_one_failure_stops_the_others() -> None:
 
 def test_lines_now_and_then() -> None:
     stream, now = io.StringIO(), [0.0]
-    progress = LineProgress(stream, clock=lambda: now[0])
+    progress = LineProgress(LineWriter(stream), clock=lambda: now[0])
     progress.begin("cache-a", 2_000_000)
     progress.advance(500_000)
     now[0] = 6.0

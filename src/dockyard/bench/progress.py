@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from dockyard.display import display_kind
 from dockyard.display.format import format_bytes, format_seconds
+from dockyard.display.progress import LineWriter, choose_lines_or_bar, counting_progress
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from dockyard.bench.results import Measurement
 
 __all__ = ["BenchProgress", "choose_bench_progress"]
@@ -41,10 +43,8 @@ def _outcome(measurement: Measurement) -> str:
 class LineProgress:
     """A line for each cell, with what is left."""
 
-    def __init__(
-        self, stream: TextIO, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._stream, self._quiet, self._clock = stream, quiet, clock
+    def __init__(self, lines: LineWriter, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lines, self._clock = lines, clock
         self._total = self._done = 0
         self._started = 0.0
 
@@ -54,47 +54,23 @@ class LineProgress:
 
     def say(self, what: str) -> None:
         """Write what begins."""
-        self._write(f"[{self._done + 1}/{self._total}] {what}")
+        self._lines.write(f"[{self._done + 1}/{self._total}] {what}")
 
     def advance(self, measurement: Measurement) -> None:
         """Write what was measured, and what is left."""
         self._done += 1
         left = (self._clock() - self._started) / self._done * (self._total - self._done)
-        self._write(f"    {_outcome(measurement)}; about {format_seconds(left)} left")
+        self._lines.write(f"    {_outcome(measurement)}; about {format_seconds(left)} left")
 
     def end(self) -> None:
         """Write nothing: the result says it."""
-
-    def _write(self, line: str) -> None:
-        if not self._quiet:
-            self._stream.write(line + "\n")
-            self._stream.flush()
 
 
 class BarProgress:
     """A bar over all cells, drawn by rich, under the lines of those that are measured."""
 
-    def __init__(self, stream: TextIO) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            SpinnerColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=Console(file=stream, highlight=False),
-        )
+    def __init__(self, console: Console) -> None:
+        self._progress = counting_progress(console, left=True)
         self._task = self._progress.add_task("")
 
     def begin(self, total: int) -> None:
@@ -120,5 +96,6 @@ def choose_bench_progress(
     stream: TextIO, environment: Mapping[str, str], *, progress: str = "auto"
 ) -> BenchProgress:
     """Make what fits the stream, the environment and DOCKYARD_PROGRESS."""
-    kind = display_kind(environment, terminal=stream.isatty(), progress=progress)
-    return BarProgress(stream) if kind == "live" else LineProgress(stream, quiet=kind == "quiet")
+    return choose_lines_or_bar(
+        stream, environment, progress=progress, lines=LineProgress, bar=BarProgress
+    )

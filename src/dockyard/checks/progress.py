@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TextIO
 
 from dockyard.checks.verdicts import Outcome
-from dockyard.display import display_kind
 from dockyard.display.format import format_seconds, shorten
+from dockyard.display.progress import LineWriter, choose_lines_or_bar, counting_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,8 +24,8 @@ FIGURE_WIDTH = 100
 class LineWatcher(AbstractContextManager["LineWatcher"]):
     """Writes a line for each check that has ended."""
 
-    def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
-        self._stream, self._quiet = stream, quiet
+    def __init__(self, lines: LineWriter) -> None:
+        self._lines = lines
 
     def __exit__(self, *exception: object) -> None:
         pass
@@ -38,11 +38,9 @@ class LineWatcher(AbstractContextManager["LineWatcher"]):
 
     def end(self, verdict: Verdict) -> None:
         """Write what it found."""
-        if not self._quiet:
-            figure = shorten(verdict.figure, FIGURE_WIDTH)
-            took = format_seconds(verdict.seconds)
-            self._stream.write(f"{SIGNS[verdict.outcome]} {verdict.name}: {figure} ({took})\n")
-            self._stream.flush()
+        figure = shorten(verdict.figure, FIGURE_WIDTH)
+        took = format_seconds(verdict.seconds)
+        self._lines.write(f"{SIGNS[verdict.outcome]} {verdict.name}: {figure} ({took})")
 
 
 class SpinnerWatcher(AbstractContextManager["SpinnerWatcher"]):
@@ -52,24 +50,7 @@ class SpinnerWatcher(AbstractContextManager["SpinnerWatcher"]):
     """
 
     def __init__(self, console: Console, total: int) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            SpinnerColumn,
-            TextColumn,
-            TimeElapsedColumn,
-        )
-
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        )
+        self._progress = counting_progress(console, width=20, transient=True)
         self._task = self._progress.add_task("", total=total)
 
     def __exit__(self, *exception: object) -> None:
@@ -94,9 +75,10 @@ def choose_watcher(
     stream: TextIO, environment: Mapping[str, str], total: int, *, progress: str = "auto"
 ) -> LineWatcher | SpinnerWatcher:
     """Make what fits the stream, the environment and DOCKYARD_PROGRESS."""
-    kind = display_kind(environment, terminal=stream.isatty(), progress=progress)
-    if kind == "live":
-        from rich.console import Console
-
-        return SpinnerWatcher(Console(file=stream, highlight=False), total)
-    return LineWatcher(stream, quiet=kind == "quiet")
+    return choose_lines_or_bar(
+        stream,
+        environment,
+        progress=progress,
+        lines=LineWatcher,
+        bar=lambda console: SpinnerWatcher(console, total),
+    )

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from dockyard.display import display_kind
 from dockyard.display.format import format_bytes
+from dockyard.display.progress import LineWriter, choose_lines_or_bar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,10 +33,8 @@ class TransferProgress(Protocol):
 class LineProgress:
     """A line when a transfer begins, and one every few seconds."""
 
-    def __init__(
-        self, stream: TextIO, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._stream, self._quiet, self._clock = stream, quiet, clock
+    def __init__(self, lines: LineWriter, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lines, self._clock = lines, clock
         self._title, self._moved, self._shown = "", 0, 0.0
         self._total: int | None = None
 
@@ -44,7 +42,7 @@ class LineProgress:
         """Write what moves."""
         self._title, self._total, self._moved = title, total, 0
         self._shown = self._clock()
-        self._write(title if total is None else f"{title}: {format_bytes(total)} to move")
+        self._lines.write(title if total is None else f"{title}: {format_bytes(total)} to move")
 
     def advance(self, moved: int) -> None:
         """Count, and write a line if the last was some time ago."""
@@ -52,15 +50,10 @@ class LineProgress:
         if moved and self._clock() - self._shown >= LINE_SECONDS:
             self._shown = self._clock()
             total = "" if self._total is None else f" of {format_bytes(self._total)}"
-            self._write(f"{self._title}: {format_bytes(self._moved)}{total}")
+            self._lines.write(f"{self._title}: {format_bytes(self._moved)}{total}")
 
     def end(self) -> None:
         """Write nothing: the result says it."""
-
-    def _write(self, line: str) -> None:
-        if not self._quiet:
-            self._stream.write(line + "\n")
-            self._stream.flush()
 
 
 class BarProgress:
@@ -106,9 +99,6 @@ def choose_progress(
     stream: TextIO, environment: Mapping[str, str], *, progress: str = "auto"
 ) -> TransferProgress:
     """Make what fits the stream, the environment and DOCKYARD_PROGRESS."""
-    kind = display_kind(environment, terminal=stream.isatty(), progress=progress)
-    if kind == "live":
-        from rich.console import Console
-
-        return BarProgress(Console(file=stream, highlight=False))
-    return LineProgress(stream, quiet=kind == "quiet")
+    return choose_lines_or_bar(
+        stream, environment, progress=progress, lines=LineProgress, bar=BarProgress
+    )

@@ -15,9 +15,7 @@ from typing import Any, cast
 
 import requests
 
-from dockyard.builder_plan import Action, BuilderChange
-from dockyard.buildkitd_config import GarbageRule
-from dockyard.caches.builder_usage import UsageKind, UsageRecord
+from dockyard.builder_plan import Action
 from dockyard.caches.registry_errors import (
     HostSecurity,
     failure_of_exception,
@@ -30,7 +28,7 @@ from dockyard.checks.verdicts import Verdict
 from dockyard.context import Suggestion
 from dockyard.diagnose import diagnose
 from dockyard.dockerfile_syntax import parse_dockerfile
-from dockyard.doctor.builder_findings import BuilderAnswer, builder_findings, gc_findings
+from dockyard.doctor.builder_findings import builder_findings, gc_findings
 from dockyard.doctor.display import finding_lines
 from dockyard.doctor.engine_findings import (
     EngineAnswer,
@@ -75,15 +73,13 @@ from dockyard.explain_display import explanation_lines
 from dockyard.mirrors import PRESETS, PYPI, Measurement
 from dockyard.record_parts import CacheRecord, LayerRecord
 from support.explained import ALL, Made
+from support.findings import BUDGET, EARLY, GB, LAST, builder, change, usage
 from support.transcripts import log, read, trace_of, vertex
 
 __all__ = ["MARKER", "SYMPTOMS", "filled"]
 
 MARKER = re.compile(r"(<!-- said: (\S+) -->\n```text\n).*?(^```$)", re.DOTALL | re.MULTILINE)
 PAGE = Path(__file__).resolve().parents[2] / "docs/troubleshooting.md"
-GB = 10**9
-BUDGET = 20 * GB
-PUSHES = "pushes the image"
 LOADS = "loads straight into the engine"
 ARM = ("linux/arm64",)
 
@@ -103,22 +99,6 @@ def checked(verdict: Verdict) -> str:
     return "\n".join(table_lines([verdict], None))
 
 
-def builder(**changes: Any) -> BuilderAnswer:
-    values: dict[str, Any] = {
-        "name": "dockyard",
-        "driver": "docker-container",
-        "reason": PUSHES,
-        "dedicated": True,
-        "status": "running",
-        "version": "v0.32.2",
-    }
-    return BuilderAnswer(**{**values, **changes})
-
-
-def usage(kind: UsageKind, size: int) -> UsageRecord:
-    return UsageRecord("1", kind, "", size, None, True)
-
-
 def evicting() -> str:
     engines_own = builder(
         name="default",
@@ -126,11 +106,8 @@ def evicting() -> str:
         reason=LOADS,
         dedicated=False,
         version="",
-        usage=(usage(UsageKind.LAYER, 7 * GB), usage(UsageKind.MOUNT, 6 * GB)),
-        rules=(
-            GarbageRule(GB // 2, ("type==source.local", "type==exec.cachemount"), age=48 * 3600),
-            GarbageRule(10 * GB, all=True),
-        ),
+        usage=usage(layers=7 * GB, mounts=6 * GB),
+        rules=(EARLY, LAST),
     )
     return found(gc_findings([engines_own], BUDGET))
 
@@ -265,13 +242,7 @@ SYMPTOMS: Mapping[str, Callable[[], str]] = {
             [
                 builder(
                     status="stopped",
-                    change=BuilderChange(
-                        "dockyard",
-                        "docker-container",
-                        Action.START,
-                        ("its container is stopped",),
-                        dry_run=True,
-                    ),
+                    change=change(Action.START, "its container is stopped"),
                 )
             ]
         )

@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
-from dockyard.builder_plan import Action, BuilderChange
+from dockyard.builder_plan import Action
 from dockyard.buildkitd_config import GarbageRule
-from dockyard.caches.builder_usage import UsageKind, UsageRecord
 from dockyard.context import Suggestion
 from dockyard.doctor.builder_findings import (
-    BuilderAnswer,
     builder_findings,
     buildkit_findings,
     gc_findings,
@@ -58,10 +56,9 @@ from dockyard.doctor.storage_findings import (
 )
 from dockyard.errors import Problem
 from dockyard.mirrors import Measurement
+from support.findings import BUDGET, EARLY, GB, LAST, builder, change, usage
 
 OK, NOTE, PROBLEM, UNKNOWN = Verdict.OK, Verdict.NOTE, Verdict.PROBLEM, Verdict.UNKNOWN
-GB = 10**9
-BUDGET = 20 * GB
 
 
 def single(findings: Iterable[Finding], verdict: Verdict, *words: str) -> Finding:
@@ -142,25 +139,6 @@ def test_image_store() -> None:
 # -------------------- builders
 
 
-def builder(**changes: Any) -> BuilderAnswer:
-    values: dict[str, Any] = {
-        "name": "dockyard",
-        "driver": "docker-container",
-        "reason": "pushes",
-        "dedicated": True,
-        "status": "running",
-        "version": "v0.32.2",
-        "usage": (),
-        "rules": (GarbageRule(BUDGET, all=True),),
-        "change": change(Action.LEAVE),
-    }
-    return BuilderAnswer(**{**values, **changes})
-
-
-def change(action: Action, *reasons: str) -> BuilderChange:
-    return BuilderChange("dockyard", "docker-container", action, reasons, dry_run=True)
-
-
 def test_builder() -> None:
     single(builder_findings([builder()]), OK, "as the settings want it")
     missing = single(builder_findings([builder(exists=False)]), NOTE, "missing", "cache.init")
@@ -186,17 +164,6 @@ def test_buildkit() -> None:
     assert buildkit_findings([builder(version="", status="stopped")]) == ()
     own = builder(driver="docker", version="v0.0.0+unknown")
     single(buildkit_findings([own]), OK)
-
-
-def usage(**sizes: int) -> tuple[UsageRecord, ...]:
-    kinds = {"layers": UsageKind.LAYER, "mounts": UsageKind.MOUNT}
-    return tuple(
-        UsageRecord("1", kinds[name], "", size, None, True) for name, size in sizes.items()
-    )
-
-
-EARLY = GarbageRule(GB // 2, ("type==source.local", "type==exec.cachemount"), age=48 * 3600)
-LAST = GarbageRule(10 * GB, all=True)
 
 
 def test_garbage_collection() -> None:

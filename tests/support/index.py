@@ -12,17 +12,15 @@ import email.parser
 import hashlib
 import html
 import json
-import re
 import ssl
 import zipfile
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-from dockyard.bench.loopback import CHUNK, LoopbackServer
+from dockyard.bench.loopback import CHUNK, LoopbackHandler, LoopbackServer, answer_range
 from support.wheels import normalized
 
 __all__ = ["IndexRequest", "PackageIndex"]
@@ -178,13 +176,10 @@ def _link(name: str, file: _File) -> str:
     return f"<a {attributes}>{name}</a><br>"
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(LoopbackHandler):
     index: PackageIndex
-    server: LoopbackServer
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802
         with self.server.request_in_flight():
             self._status, self._sent = HTTPStatus.OK, 0
             path, asked = unquote(urlsplit(self.path).path), self.headers.get("Range")
@@ -221,28 +216,15 @@ class _Handler(BaseHTTPRequestHandler):
             if file.metadata is None:
                 return self._send(HTTPStatus.NOT_FOUND, b"")
             return self._send(HTTPStatus.OK, file.metadata)
-        size = file.path.stat().st_size
-        headers = {
-            "Accept-Ranges": "bytes",
-            "Cache-Control": "max-age=365000000, immutable, public",
-            "Content-Type": "application/octet-stream",
-        }
-        status, first, end = HTTPStatus.OK, 0, size
-        match = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
-        if match and any(match.groups()):
-            start, last = match.groups()
-            first = int(start) if start else max(size - int(last), 0)
-            end = min(int(last) + 1, size) if start and last else size
-            if first >= end:
-                unsatisfiable = {"Content-Range": f"bytes */{size}"}
-                return self._send(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", unsatisfiable)
-            status = HTTPStatus.PARTIAL_CONTENT
-            headers["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
-        self._start(status, {**headers, "Content-Length": str(end - first)})
+        status, sent, headers = answer_range(
+            self.headers.get("Range", ""), file.path.stat().st_size
+        )
+        headers["Content-Type"] = "application/octet-stream"
+        self._start(status, {**headers, "Content-Length": str(len(sent))})
         with file.path.open("rb") as content:
-            content.seek(first)
+            content.seek(sent.start)
             while self.command != "HEAD" and (
-                piece := content.read(min(CHUNK, end - first - self._sent))
+                piece := content.read(min(CHUNK, len(sent) - self._sent))
             ):
                 self._write(piece)
         return None
@@ -262,6 +244,3 @@ class _Handler(BaseHTTPRequestHandler):
     def _write(self, data: bytes) -> None:
         self.wfile.write(data)
         self._sent += len(data)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Requests are recorded, not printed."""

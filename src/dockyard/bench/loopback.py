@@ -1,17 +1,47 @@
-"""An HTTP server on loopback that can be stopped completely, and knows when it is idle."""
+"""An HTTP server on loopback that can be stopped completely, and what its handlers share."""
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["CHUNK", "LoopbackServer"]
+__all__ = ["CHUNK", "FileAnswer", "LoopbackHandler", "LoopbackServer", "answer_range"]
 
 CHUNK = 256 * 1024
+
+
+class FileAnswer(NamedTuple):
+    """How a request for a file is answered: the status, which of its bytes, and headers."""
+
+    status: HTTPStatus
+    sent: range
+    headers: dict[str, str]
+
+
+def answer_range(header: str, size: int) -> FileAnswer:
+    """Answer a ``Range`` header for a file of ``size`` bytes that never changes.
+
+    As RFC 9110, section 14 has it: the whole file where no single range of bytes is asked for.
+    """
+    match = re.fullmatch(r"bytes=(\d*)-(\d*)", header)
+    status, sent = HTTPStatus.OK, range(size)
+    headers = {"Accept-Ranges": "bytes", "Cache-Control": "max-age=365000000, immutable, public"}
+    if match and any(match.groups()):
+        start, last = match.groups()
+        first = int(start) if start else max(size - int(last), 0)
+        sent = range(first, min(int(last) + 1, size) if start and last else size)
+        if not sent:
+            missing = {"Content-Range": f"bytes */{size}"}
+            return FileAnswer(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, sent, missing)
+        status = HTTPStatus.PARTIAL_CONTENT
+        headers["Content-Range"] = f"bytes {sent[0]}-{sent[-1]}/{size}"
+    return FileAnswer(status, sent, headers)
 
 
 class LoopbackServer(ThreadingHTTPServer):
@@ -95,3 +125,14 @@ class LoopbackServer(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print nothing: :meth:`settle` reports."""
+
+
+class LoopbackHandler(BaseHTTPRequestHandler):
+    """Answers several requests on one connection, and prints nothing."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: LoopbackServer
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Print nothing: who serves counts."""

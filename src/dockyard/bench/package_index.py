@@ -15,13 +15,12 @@ import shutil
 import threading
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urldefrag, urljoin
 
 from dockyard.bench.bandwidth import Line
-from dockyard.bench.loopback import CHUNK, LoopbackServer
+from dockyard.bench.loopback import CHUNK, LoopbackHandler, LoopbackServer, answer_range
 from dockyard.errors import NetworkError
 
 if TYPE_CHECKING:
@@ -166,13 +165,10 @@ class IndexServer:
                 file.write(piece)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(LoopbackHandler):
     index: IndexServer
-    server: LoopbackServer
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802
         with self.server.request_in_flight():
             try:
                 self._answer(self.path.partition("?")[0])
@@ -205,26 +201,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._write(page)
 
     def _file(self, path: Path) -> None:
-        size = path.stat().st_size
-        first, end, status, extra = 0, size, HTTPStatus.OK, {}
-        match = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
-        if match and any(match.groups()):
-            start, last = match.groups()
-            first = int(start) if start else max(size - int(last), 0)
-            end = min(int(last) + 1, size) if start and last else size
-            if first >= end:
-                extra = {"Content-Range": f"bytes */{size}"}
-                self._head(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, 0, "text/plain", extra)
-                return
-            status = HTTPStatus.PARTIAL_CONTENT
-            extra = {"Content-Range": f"bytes {first}-{end - 1}/{size}"}
-        extra |= {"Accept-Ranges": "bytes", "Cache-Control": "max-age=365000000, immutable, public"}
-        self._head(status, end - first, "application/octet-stream", extra)
+        status, sent, headers = answer_range(self.headers.get("Range", ""), path.stat().st_size)
+        self._head(status, len(sent), "application/octet-stream", headers)
         if self.command == "HEAD":
             return
         with path.open("rb") as file:
-            file.seek(first)
-            left = end - first
+            file.seek(sent.start)
+            left = len(sent)
             while left and (piece := file.read(min(CHUNK, left))):
                 left -= len(piece)
                 self._write(piece)
@@ -242,6 +225,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.index.line.down(len(data))
         self.wfile.write(data)
         self.index.count(len(data))
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Print nothing: bytes are counted."""

@@ -13,14 +13,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from dockyard import process
 from dockyard.bench.bandwidth import Line
-from dockyard.bench.loopback import CHUNK, LoopbackServer
+from dockyard.bench.loopback import CHUNK, LoopbackHandler, LoopbackServer
 from dockyard.caches.layout import INDEX_TYPES, MANIFEST_TYPES
 from dockyard.errors import EngineError
 
@@ -202,13 +201,10 @@ class RegistryServer:
             self._process = None
 
 
-class Relay(BaseHTTPRequestHandler):
+class Relay(LoopbackHandler):
     """Hands every request on to the registry, and notes what it moved."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
     registry: RegistryServer
-    server: LoopbackServer
 
     def handle(self) -> None:
         """Answer requests; one for TLS in the clear, so that clients turn to HTTP."""
@@ -219,7 +215,7 @@ class Relay(BaseHTTPRequestHandler):
             return
         super().handle()
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802
         """Answer one request of whatever method."""
         with self.server.request_in_flight():
             self._status = self._sent = self._received = 0
@@ -301,9 +297,6 @@ class Relay(BaseHTTPRequestHandler):
         self.registry.line.down(len(data))
         self.wfile.write(data)
         self._sent += len(data)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Print nothing: requests are recorded."""
 
 
 def _end_to_end(headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 import urllib.request
@@ -22,6 +21,7 @@ from support.frameworks import make_frameworks, make_with_origin
 from support.index import PackageIndex
 from support.installed import Installed, run
 from support.mixed import git_server, write_package
+from support.repositories import publish
 from support.shapes import PROJECTS, Stranger
 
 USER, PASSWORD = "builder", "tOp-s3cret-of-the-company"
@@ -138,7 +138,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     (folder / "bin/nox").symlink_to(Path(sys.executable).with_name("nox"))
     repositories = folder / "repositories"
     repositories.mkdir()
-    make_repository(folder / "house-style", repositories / "house-style.git")
+    write_package(folder / "house-style", "house-style")
+    publish(folder / "house-style", repositories / "house-style.git")
     with (
         PackageIndex() as index,
         PackageIndex() as second,
@@ -151,19 +152,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         private.add(make_with_origin(folder / "private", "company_secrets", "the company"))
         addresses = {"SECOND": second.url, "PRIVATE": private.url, "GIT": git_url}
         yield Site(index.url, addresses, str(folder / "bin/nox"))
-
-
-def make_repository(work: Path, bare: Path) -> None:
-    write_package(work, "house-style")
-    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
-    for arguments in (
-        ("init", "--quiet", "--initial-branch=main"),
-        ("add", "--all"),
-        (*identity, "commit", "--quiet", "--message", "First"),
-        ("clone", "--quiet", "--bare", str(work), str(bare)),
-    ):
-        subprocess.run(["git", *arguments], cwd=work, check=True, capture_output=True)
-    subprocess.run(["git", "update-server-info"], cwd=bare, check=True, capture_output=True)
 
 
 @pytest.fixture

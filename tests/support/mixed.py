@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any
 from dockyard.bench.loopback import LoopbackServer
 from support.engine import random_name
 from support.index import PackageIndex
+from support.repositories import publish
 from support.service import Service
 from support.wheels import make_sdist, make_wheel, run_uv
 
@@ -92,7 +92,9 @@ class MixedProject(Service):
         index.add(make_sdist(made / "index", names["source"], "1.0", size=5_000))
         index.add(make_wheel(made / "index", names["pinned"], "1.0", size=3_000, seed=1))
         second.add(make_wheel(made / "second", names["pinned"], "1.0", size=30_000, seed=2))
-        self._make_repository(repositories, names["git"])
+        work = repositories.parent / "work"
+        write_package(work, names["git"])
+        publish(work, repositories / f"{names['git']}.git")
         super().__init__(
             root,
             random_name(),
@@ -102,21 +104,6 @@ class MixedProject(Service):
             uv_image=uv_image,
             settings=settings,
         )
-
-    @staticmethod
-    def _make_repository(repositories: Path, name: str) -> None:
-        work = repositories.parent / "work"
-        write_package(work, name)
-        bare = repositories / f"{name}.git"
-        identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
-        for arguments in (
-            ("init", "--quiet", "--initial-branch=main"),
-            ("add", "--all"),
-            (*identity, "commit", "--quiet", "--message", "First"),
-            ("clone", "--quiet", "--bare", str(work), str(bare)),
-        ):
-            subprocess.run(["git", *arguments], cwd=work, check=True, capture_output=True)
-        subprocess.run(["git", "update-server-info"], cwd=bare, check=True, capture_output=True)
 
     def lock(self, dependencies: Mapping[str, str]) -> None:
         """Write the project and lock it."""

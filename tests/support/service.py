@@ -15,6 +15,7 @@ from typing import Any
 
 from dockyard.dockerfile_regions import rewrite_regions
 from dockyard.layers import Layer, LayerPlan
+from support.repositories import commit_all, git
 from support.wheels import make_project
 
 __all__ = ["Ran", "Service", "counted", "ran_steps"]
@@ -104,15 +105,11 @@ class Service:
 
     def git(self, *arguments: str) -> None:
         """Run git in the repository."""
-        identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
-        subprocess.run(
-            ["git", *identity, *arguments], cwd=self.root, check=True, capture_output=True
-        )
+        git(self.root, *arguments)
 
     def commit(self) -> None:
         """Commit everything."""
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--allow-empty", "--message", "Change")
+        commit_all(self.root)
 
     def _start(
         self, arguments: tuple[str, ...], changes: Mapping[str, str]

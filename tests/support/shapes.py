@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from support.installed import Installed, run
+from support.repositories import commit_all, git
 from support.service import Ran
 
 __all__ = ["PROJECTS", "Stranger"]
@@ -53,15 +53,11 @@ class Stranger:
 
     def git(self, *arguments: str) -> None:
         """Run git in the repository."""
-        identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
-        subprocess.run(
-            ["git", *identity, *arguments], cwd=self.root, check=True, capture_output=True
-        )
+        git(self.root, *arguments)
 
     def commit(self) -> None:
         """Commit everything."""
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--message", "Change")
+        commit_all(self.root)
 
     def run(self, *command: str, timeout_s: float = 300) -> Ran:
         """Run a command as somebody who has Dockyard, uv and nox installed."""

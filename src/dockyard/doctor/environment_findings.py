@@ -175,7 +175,9 @@ def certificate_findings(files: Sequence[AuthorityFile], now: float) -> tuple[Fi
             summary = "the authority's certificate expires soon"
             found.append(note(topic, summary, f"{_ends(soon)}; {named}", "ask for a new one"))
         else:
-            found.append(ok(topic, named, format_count(one.certificates, "certificate")))
+            count = one.certificates
+            held = format_count(count, "certificate") if count is not None else ""
+            found.append(ok(topic, named, held))
         if one.in_builder is False:
             summary = "the dedicated builder does not have the private authority"
             found.append(problem(topic, summary, named, "`invoke cache.init`", Repair.BUILDER))

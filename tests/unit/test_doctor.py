@@ -199,7 +199,7 @@ def test_a_closed_cache_folder_is_found_and_opened(
     found = read_cache_folder(settings)
     assert found.refused == (str(blobs),)
     assert found.ours
-    finding = Finding("", Verdict.PROBLEM, "", repair=Repair.CACHE_PERMISSIONS)
+    finding = Finding("", "", verdict=Verdict.PROBLEM, repair=Repair.CACHE_PERMISSIONS)
     (would,) = repair([finding], settings, {}, dry_run=True)
     assert would.done == (f"chmod 0555 → 0755 {blobs}",)
     assert stat.S_IMODE(blobs.stat().st_mode) == 0o555
@@ -231,7 +231,7 @@ def test_leftovers_are_found_and_removed_and_nothing_else(settings: Settings) ->
         assert found.snapshots == (str(left[0]),)
         assert found.temporary == (str(left[1]),)
         assert found.held_by is None
-        finding = Finding("", Verdict.NOTE, "", repair=Repair.LEFTOVERS)
+        finding = Finding("", "", verdict=Verdict.NOTE, repair=Repair.LEFTOVERS)
         (would,) = repair([finding], settings, {}, dry_run=True)
         assert would.done == tuple(f"remove {path}" for path in left)
         assert all(path.exists() for path in left)
@@ -263,7 +263,7 @@ def test_unreadable_records_are_set_aside(settings: Settings) -> None:
     newer.write_text('{"schema": 99}')
     found = read_leftovers(settings)
     assert [path for path, _ in found.unreadable] == [str(broken)]
-    finding = Finding("", Verdict.NOTE, "", repair=Repair.RECORDS)
+    finding = Finding("", "", verdict=Verdict.NOTE, repair=Repair.RECORDS)
     (would,) = repair([finding], settings, {}, dry_run=True)
     assert would.done == (f"set aside {broken}",)
     assert broken.exists()

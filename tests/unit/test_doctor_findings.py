@@ -87,9 +87,9 @@ def checked(found: Finding, verdict: Verdict, *words: str) -> Finding:
 
 
 def test_unknown_is_worse_than_a_note_and_better_than_a_problem() -> None:
-    found = [Finding("a", verdict, "") for verdict in (NOTE, OK, UNKNOWN)]
+    found = [Finding("a", "", verdict=verdict) for verdict in (NOTE, OK, UNKNOWN)]
     assert worst(found) is UNKNOWN
-    assert worst([*found, Finding("a", PROBLEM, "")]) is PROBLEM
+    assert worst([*found, Finding("a", "", verdict=PROBLEM)]) is PROBLEM
     assert worst([]) is OK
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from dockyard.errors import DockyardError
@@ -46,7 +47,7 @@ class Finding:
     """One finding. ``evidence`` is what was measured or read, ``fix`` a command or a step."""
 
     topic: str
-    verdict: Verdict
+    verdict: Verdict = field(kw_only=True)
     summary: str
     evidence: str = ""
     fix: str | None = None
@@ -57,36 +58,11 @@ class Finding:
         return {**asdict(self), "verdict": str(self.verdict), "repair": self.repair}
 
 
-def ok(topic: str, summary: str, evidence: str = "") -> Finding:
-    """Make a finding that all is well."""
-    return Finding(topic, Verdict.OK, summary, evidence)
-
-
-def note(
-    topic: str,
-    summary: str,
-    evidence: str = "",
-    fix: str | None = None,
-    repair: Repair | None = None,
-) -> Finding:
-    """Make a finding that is worth knowing, and hinders nothing."""
-    return Finding(topic, Verdict.NOTE, summary, evidence, fix, repair)
-
-
-def problem(
-    topic: str,
-    summary: str,
-    evidence: str = "",
-    fix: str | None = None,
-    repair: Repair | None = None,
-) -> Finding:
-    """Make a finding that hinders builds, or soon will."""
-    return Finding(topic, Verdict.PROBLEM, summary, evidence, fix, repair)
-
-
-def unknown(topic: str, summary: str, evidence: str = "", fix: str | None = None) -> Finding:
-    """Make a finding that nobody could tell."""
-    return Finding(topic, Verdict.UNKNOWN, summary, evidence, fix)
+# All is well; worth knowing, and no hindrance; a hindrance now or soon; what nobody could tell.
+ok = partial(Finding, verdict=Verdict.OK)
+note = partial(Finding, verdict=Verdict.NOTE)
+problem = partial(Finding, verdict=Verdict.PROBLEM)
+unknown = partial(Finding, verdict=Verdict.UNKNOWN)
 
 
 def found_error(topic: str, error: DockyardError) -> tuple[Finding, ...]:

@@ -90,7 +90,11 @@ def build(
     with prepared.caches or contextlib.nullcontext(), Beside(prepared, environment) as beside:
         ran = _run(prepared, environment, stream, beside)
         for _ in range(RETRIES):
-            again = _without_faulty_caches(prepared, ran)
+            if ran.status == 0 or ran.interrupted or prepared.caches is None:
+                break
+            from dockyard.build_retry import without_faulty_caches
+
+            again = without_faulty_caches(prepared, prepared.caches, ran.trace)
             if again is None:
                 break
             prepared = again
@@ -167,42 +171,6 @@ def _export_caches(
         caches = caches.without_copies(reason or next(iter(trace.noise[-1:]), f"status {status}"))
     exports = tuple(step for step in trace.steps if str(step.kind) == "cache-export")
     return caches, replace(ran, trace=replace(ran.trace, steps=(*ran.trace.steps, *exports)))
-
-
-def _without_faulty_caches(prepared: Prepared, ran: _Ran) -> Prepared | None:
-    """Prepare another try where a build failed for the sake of a cache; None where it did not."""
-    caches = prepared.caches
-    if ran.status == 0 or ran.interrupted or caches is None:
-        return None
-    from dockyard.caches.faults import builder_is_stuck, sources_at_fault
-    from dockyard.display.format import format_count
-
-    if caches.tried_without:
-        return prepared if builder_is_stuck(ran.trace) else None
-    faulty = sources_at_fault(ran.trace, prepared.definition.cache_from)
-    if not faulty:
-        return None
-    without = format_count(len(faulty), "cache")
-    notes = [f"built again without {without}, whose layers could not be loaded"]
-    notes += caches.faults(ran.trace)
-    if builder_is_stuck(ran.trace) and prepared.builder.driver == "docker-container":
-        name = prepared.builder.name
-        if name == prepared.settings.builder_name:
-            # The next build starts it again; what it has cached stays.
-            process.run(["docker", "buildx", "stop", name], timeout=60)
-        else:
-            notes.append(f"should that fail too: `docker buildx stop {name}`, and build again")
-    caches = caches.without(faulty)
-    return replace(
-        prepared,
-        caches=caches,
-        definition=replace(
-            prepared.definition,
-            cache_from=caches.arguments.cache_from,
-            cache_to=caches.arguments.cache_to,
-        ),
-        notes=(*prepared.notes, *notes),
-    )
 
 
 def _follow(

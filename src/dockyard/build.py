@@ -105,7 +105,13 @@ def build(
             caches, ran = _export_caches(
                 prepared, prepared.caches, ran, environment, beside.traffic
             )
-            notes = caches.settle(ran.trace, succeeded=ran.status == 0, environment=environment)
+            digest = ran.metadata.get("containerimage.digest")
+            notes = caches.settle(
+                ran.trace,
+                succeeded=ran.status == 0,
+                environment=environment,
+                image_digest=digest if isinstance(digest, str) and options.push else None,
+            )
             prepared = replace(prepared, notes=(*prepared.notes, *notes))
         seconds = time.monotonic() - clock
         result = _result(prepared, ran, started, seconds, state, beside)

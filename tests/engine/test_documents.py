@@ -64,7 +64,8 @@ def shop(
     (root / "src/shop").mkdir(parents=True)
     (root / "pyproject.toml").write_text(PYPROJECT.format(index=package_index.url))
     (root / "src/shop/__init__.py").touch()
-    (root / "src/shop/main.py").write_text(MAIN)
+    # What no earlier run has built: the pages speak of a change that is one.
+    (root / "src/shop/main.py").write_text(f"{MAIN}\n# {random_name()}\n")
     tools = tmp_path / "bin"
     tools.mkdir()
     # nox is of the tests' own environment, whose `dockyard` and `invoke` must not be found.

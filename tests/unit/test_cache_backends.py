@@ -57,7 +57,7 @@ def arguments(
             ["auto"],
             {"push": True},
             [f"type=registry,ref={CACHE}-{name}" for name in ("topic", "main", "latest")],
-            [],
+            ["type=inline"],
         ),
         (
             ["registry"],
@@ -151,12 +151,25 @@ def test_arguments(
     assert made.environment == ()
 
 
-def test_with_a_push_the_registrys_cache_waits_for_the_image() -> None:
+def test_with_a_push_the_image_is_the_registrys_cache() -> None:
     made = arguments("registry", "local", push=True)
-    assert made.after_push == (f"type=registry,{MIN},ref={CACHE}-topic,{BLOBS}",)
-    assert [one.partition(",")[0] for one in made.cache_to] == ["type=local"]
-    assert arguments("registry", "local").after_push == ()
-    assert arguments("registry", push=True, exports=False).after_push == ()
+    assert made.after_push == ()
+    assert [one.partition(",")[0] for one in made.cache_to] == ["type=inline", "type=local"]
+    assert made.image_tags == (f"{CACHE}-topic",)
+    assert arguments("registry", branch="main", push=True).image_tags == (
+        f"{CACHE}-main",
+        f"{CACHE}-latest",
+    )
+    assert arguments("registry", "local").image_tags == ()
+
+
+@pytest.mark.parametrize("entry", ["registry:mode=max", "registry:ref=x.example.com/c"])
+def test_a_cache_that_the_image_is_not_waits_for_it(entry: str) -> None:
+    made = arguments(entry, push=True)
+    assert [one.partition(",")[0] for one in made.after_push] == ["type=registry"]
+    assert (made.cache_to, made.image_tags) == ((), ())
+    assert arguments(entry).after_push == ()
+    assert arguments(entry, push=True, exports=False).after_push == ()
 
 
 def test_the_shared_cache_follows_the_default_branch() -> None:

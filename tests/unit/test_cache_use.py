@@ -88,14 +88,17 @@ def test_a_second_run_imports_what_the_first_one_found(
 def test_a_build_of_every_step_imports_nothing(tmp_path: Path) -> None:
     use = opened(settings(tmp_path, "registry"), imports=False)
     assert use.arguments.cache_from == ()
-    assert use.arguments.after_push
+    assert use.arguments.image_tags
 
 
 def test_another_try_leaves_the_folder_alone_that_failed_it(tmp_path: Path) -> None:
     use = opened(settings(tmp_path, "local", "registry", "s3:bucket=b,region=r"))
     source = f"type=local,src={tmp_path},digest=sha256:abc"
     again = use.without((source,))
-    assert [one.partition(",")[0] for one in again.arguments.cache_to] == ["type=s3"]
+    assert [one.partition(",")[0] for one in again.arguments.cache_to] == [
+        "type=inline",
+        "type=s3",
+    ]
     registries = tuple(one for one in use.arguments.cache_from if one.startswith("type=registry"))
     again = use.without(registries)
     assert {one.partition(",")[0] for one in again.arguments.cache_from} == {"type=s3"}

@@ -82,22 +82,24 @@ class CacheArguments:
     """The values of ``--cache-from`` and ``--cache-to``.
 
     ``after_push`` are of ``--cache-to`` too, for a run of their own once the image is pushed;
-    ``copies`` are references (from, to) of a cache that another tag follows. ``environment`` has
-    what buildx reads of secrets, ``notes`` say what was left out, and why.
+    ``copies`` are references (from, to) of a cache that another tag follows. ``image_tags`` are
+    references under which the pushed image is a cache, because its inline cache is one.
+    ``environment`` has what buildx reads of secrets, ``notes`` say what was left out, and why.
     """
 
     cache_from: tuple[str, ...] = ()
     cache_to: tuple[str, ...] = ()
     after_push: tuple[str, ...] = ()
     copies: tuple[tuple[str, str], ...] = ()
+    image_tags: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Leave the environment's values out."""
         names = [name for name, _ in self.environment]
-        values = (self.cache_from, self.cache_to, self.after_push, self.copies, names, self.notes)
-        return f"CacheArguments{values}"
+        values = (self.cache_from, self.cache_to, self.after_push, self.copies, self.image_tags)
+        return f"CacheArguments{(*values, names, self.notes)}"
 
 
 def backends_in_force(
@@ -136,6 +138,7 @@ class _Arguments:
         self.sources: dict[str, None] = {}
         self.targets: dict[str, None] = {}
         self.copies: list[tuple[str, str]] = []
+        self.image_tags: list[str] = []
         self.variables: dict[str, str] = {}
         self.notes: list[str] = []
 
@@ -180,8 +183,16 @@ def _local(collected: _Arguments, backend: Backend, local: LocalCache | None) ->
         collected.write("local", {**collected.blobs(), **options, **place})
 
 
-def _registry(collected: _Arguments, backend: Backend) -> None:
+def _registry(collected: _Arguments, backend: Backend, *, push: bool) -> None:
     options, scope = dict(backend.options), collected.scope
+    if push and not options and scope.repository and not collected.settings.reproducible:
+        # What “min” exports are the image's own layers and the keys that lead to them: the image
+        # can carry the keys, and nothing travels twice.
+        for tag in scope.import_tags:
+            collected.read("registry", {"ref": f"{scope.repository}:{tag}"})
+        collected.targets[_value("inline", {})] = None
+        collected.image_tags += [f"{scope.repository}:{tag}" for tag in scope.export_tags]
+        return
     named = options.pop("ref", None)
     if named and ":" in named.rpartition("/")[2]:
         sources, target = [named], named
@@ -264,9 +275,10 @@ def cache_arguments(
 ) -> CacheArguments:
     """Turn backends into buildx's arguments.
 
-    BuildKit from 0.28 pushes an image and exports its cache at the same time (moby/buildkit#6451),
-    and neither sees what the other uploads: all layers travel twice, and a registry may take the
-    two for one broken upload. So with ``push`` an export to a registry waits for the image.
+    With ``push`` the image carries the cache that it pushes to its registry, where nothing else was
+    asked for. BuildKit from 0.28 pushes an image and exports its cache at the same time
+    (moby/buildkit#6451), and neither sees what the other uploads: all layers travel twice, and a
+    registry may take the two for one broken upload. So another export to a registry waits.
 
     ``environment`` is the command's own; ``local`` what there is of the local cache (None where it
     cannot be used); ``exports`` is False for a builder that can only import. Raises SettingsError
@@ -286,7 +298,7 @@ def cache_arguments(
         if backend.kind == "local":
             _local(collected, backend, local)
         elif backend.kind == "registry":
-            _registry(collected, backend)
+            _registry(collected, backend, push=push)
         elif backend.kind == "inline":
             _inline(collected, backend)
         elif backend.kind == "gha":
@@ -307,6 +319,7 @@ def cache_arguments(
         cache_to=tuple(one for one in targets if one not in later),
         after_push=later,
         copies=tuple(collected.copies),
+        image_tags=tuple(collected.image_tags),
         environment=tuple(collected.variables.items()),
         notes=tuple(collected.notes),
     )

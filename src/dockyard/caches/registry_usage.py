@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dockyard.caches.inline import manifest_created
 from dockyard.caches.layout import CACHE_CONFIG_TYPE, Descriptor, children
 from dockyard.caches.scope import SHARED, branch_slug
 from dockyard.trace_reader import parse_timestamp
@@ -93,7 +94,7 @@ def read_registry_caches(
             continue
         blobs: dict[str, int] = {}
         below: list[str] = []
-        created: datetime | None = None
+        created = parse_timestamp(manifest_created(manifest.content))
         pending = [manifest.content]
         while pending:
             for one in _children(pending.pop()):

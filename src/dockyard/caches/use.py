@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dockyard.caches.backends import (
@@ -106,17 +107,25 @@ class CacheUse:
             return (error.problems[0].message,)
 
     def settle(
-        self, trace: BuildTrace, *, succeeded: bool, environment: Mapping[str, str]
+        self,
+        trace: BuildTrace,
+        *,
+        succeeded: bool,
+        environment: Mapping[str, str],
+        image_digest: str | None = None,
     ) -> tuple[str, ...]:
         """Keep what was exported, if the build succeeded; what there is to say about the caches.
 
-        Raises nothing: what is wrong with a cache is a note.
+        ``image_digest``: of the image that was pushed, None where none was. Raises nothing: what is
+        wrong with a cache is a note.
         """
         from dockyard.caches.faults import cache_notes, exports_failed
 
         notes = [*self.later_notes, *cache_notes(trace), *self.faults(trace)]
         if succeeded and not exports_failed(trace, "registry"):
             notes += self._copy(environment)
+            if image_digest:
+                notes += self._tag_image(image_digest, environment)
         if self.snapshot:
             try:
                 if succeeded and self.snapshot.writable:
@@ -145,6 +154,26 @@ class CacheUse:
                         )
         except DockyardError as error:
             return (f"the cache {target} does not follow: {error.problems[0].message}",)
+        return ()
+
+    def _tag_image(self, digest: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+        """Let the cache's tags point at the pushed image, whose inline cache they are.
+
+        At a manifest of its own with the image's content: neither is removed with the other.
+        """
+        from dockyard.caches.inline import cache_manifest
+        from dockyard.caches.registry_client import open_repository
+
+        target, now = "", datetime.now(UTC)
+        try:
+            for target in self.arguments.image_tags:
+                repository, _, tag = target.rpartition(":")
+                with open_repository(self.settings, repository, environment) as client:
+                    if manifest := client.read_manifest(digest):
+                        content = cache_manifest(manifest.content, now)
+                        client.write_manifest(tag, content, manifest.descriptor.media_type)
+        except DockyardError as error:
+            return (f"the cache {target} could not be exported: {error.problems[0].message}",)
         return ()
 
     def _set_aside_damaged(self, snapshot: Snapshot) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Tests that start no process and open no socket."""
-    session.run("pytest", "tests/unit", "tests/properties", *session.posargs)
+    session.run("pytest", "tests/unit", "tests/properties", "-n", "auto", *session.posargs)
 
 
 @nox.session
@@ -48,5 +48,6 @@ def build_check(session: nox.Session) -> None:
 
 @nox.session(name="engine-tests")
 def engine_tests(session: nox.Session) -> None:
-    """Tests with a real engine, registry and package index."""
-    session.run("pytest", "tests/engine", *session.posargs)
+    """Tests with a real engine, registry and package index, two files at a time."""
+    parallel = ("-n", "2", "--dist", "loadfile")  # they wait more than they compute
+    session.run("pytest", "tests/engine", *parallel, *session.posargs)

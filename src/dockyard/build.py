@@ -135,12 +135,17 @@ def _run(
     with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
         metadata_file = Path(folder) / "metadata.json"
         secrets = dict(prepared.caches.arguments.environment) if prepared.caches else {}
-        with process.follow(
-            prepared.definition.arguments(str(metadata_file)),
-            environment={**build_environment(prepared.settings, environment), **secrets},
-            directory=prepared.settings.root,
-        ) as child:
-            trace, status, interrupted = _follow(child, prepared, environment, stream, beside)
+        with (
+            process.DeferredInterrupts() as interrupts,
+            process.follow(
+                prepared.definition.arguments(str(metadata_file)),
+                environment={**build_environment(prepared.settings, environment), **secrets},
+                directory=prepared.settings.root,
+            ) as child,
+        ):
+            trace, status, interrupted = _follow(
+                child, prepared, environment, stream, beside, interrupts
+            )
         return _Ran(trace, status, interrupted, _read_metadata(metadata_file))
 
 
@@ -185,12 +190,14 @@ def _follow(
     environment: Mapping[str, str],
     stream: TextIO,
     beside: Beside,
+    interrupts: process.DeferredInterrupts,
 ) -> tuple[BuildTrace, int, bool]:
     """Read the build's progress to its end, showing it: the trace, exit status, interrupted."""
     status, interrupted = -1, False
     display: Display | None = None
     reader: TraceReader | None = None
     try:
+        interrupts.release()
         # The child runs, and what is imported now costs no time of its own.
         from dockyard.display import choose_display
 

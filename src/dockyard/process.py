@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from types import FrameType
 
 __all__ = [
     "Completed",
+    "DeferredInterrupts",
     "Following",
     "Interrupted",
     "Server",
@@ -142,6 +144,39 @@ def interruptible(handled: Sequence[signal.Signals] = (signal.SIGTERM, signal.SI
 
     for one in handled:
         signal.signal(one, interrupt)
+
+
+class DeferredInterrupts:
+    """Holds signals back that interrupt, from entering until :meth:`release` or the end.
+
+    So that a program is not started and then lost, its start having been interrupted. Outside of
+    the main thread, which alone gets signals, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[signal.Signals, object] = {}
+        self._pending: signal.Signals | None = None
+
+    def __enter__(self) -> DeferredInterrupts:
+        if threading.current_thread() is threading.main_thread():
+            for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                self._handlers[one] = signal.signal(one, self._hold)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _hold(self, number: int, frame: FrameType | None) -> None:
+        self._pending = signal.Signals(number)
+
+    def release(self) -> None:
+        """Let signals through again, first one that came meanwhile; further calls do nothing."""
+        for one, handler in self._handlers.items():
+            signal.signal(one, handler)  # type: ignore[arg-type]
+        self._handlers.clear()
+        if self._pending is not None:
+            number, self._pending = self._pending, None
+            os.kill(os.getpid(), number)
 
 
 class Following:

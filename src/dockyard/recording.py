@@ -185,6 +185,13 @@ def name_caches(
     return tuple(found)
 
 
+def _cache_targets(prepared: Prepared) -> tuple[str, ...]:
+    """List what the build exports caches to; an image's own is called what later builds ask for."""
+    tags = prepared.caches.arguments.image_tags if prepared.caches else ()
+    named = {"type=inline": f"type=inline,ref={tags[0]}"} if tags else {}
+    return tuple(named.get(one, one) for one in prepared.definition.cache_to)
+
+
 def record_build(
     prepared: Prepared,
     trace: BuildTrace,
@@ -263,9 +270,7 @@ def record_build(
         notes=(*prepared.notes, *layer_notes(line for step in trace.steps for line in step.log)),
         warnings=tuple(warning.short for warning in trace.warnings),
         error=str(error) if error else None,
-        caches=name_caches(
-            trace.caches, prepared.definition.cache_from, prepared.definition.cache_to
-        ),
+        caches=name_caches(trace.caches, prepared.definition.cache_from, _cache_targets(prepared)),
         traffic=traffic,
         inputs=inputs,
         indexes=_indexes(trace),

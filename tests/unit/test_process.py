@@ -149,3 +149,22 @@ def test_signals_become_interruptions() -> None:
             signal.raise_signal(signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_waits_until_it_is_let_through(number: signal.Signals) -> None:
+    got: list[int] = []
+    before = signal.signal(number, lambda one, frame: got.append(one))
+    try:
+        with process.DeferredInterrupts() as interrupts:
+            os.kill(os.getpid(), number)
+            assert got == []
+            interrupts.release()
+            assert got == [number]
+            os.kill(os.getpid(), number)
+            assert got == [number, number]
+        with process.DeferredInterrupts():
+            os.kill(os.getpid(), number)
+        assert got == [number] * 3
+    finally:
+        signal.signal(number, before)

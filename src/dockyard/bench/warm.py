@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import sys
 from datetime import UTC, datetime
@@ -20,15 +21,21 @@ from dockyard.bench.scenarios import FIRST_BUILD, Cell
 from dockyard.bench.site import Site
 from dockyard.bench.storage import clone_storage
 from dockyard.bench.workspace import checkout, commit
+from dockyard.errors import DiskFullError
 
 __all__ = ["WarmEngine"]
+
+# An unchanged build is cached the second time; the third is for a garbage collection in between.
+TRIES = 3
 
 
 class WarmEngine:
     """The environment ``warm``: one working tree for each Dockerfile and repetition.
 
-    So that a repetition finds nothing of the one before, or of another Dockerfile's, each has a
-    base image with a small file of its own, and cache mounts in a namespace of its own.
+    So that a repetition finds nothing of the one before, of another Dockerfile's, or of what the
+    user built, each has cache mounts in a namespace of its own, and a base image of its own: with a
+    small file that is in no other, because a step is known by what it stands on, and with a group
+    that is nobody else's, because a linked copy is known by what it copies alone, owners included.
     """
 
     def __init__(self, site: Site) -> None:
@@ -50,9 +57,10 @@ class WarmEngine:
         first = cell.scenario == FIRST_BUILD
         if first or key not in self._trees:
             self._begin(*key)
-        if not first and key not in self._before:
-            self._build(Cell(cell.repetition, "warm", FIRST_BUILD, cell.dockerfile))
-            self._before[key] = self._push(cell)
+        if not first:
+            self._stand_before_the_change(cell)
+            if key not in self._before:
+                self._before[key] = self._push(cell)
         started = datetime.now(UTC)
         with self._site.shaping():
             built, downloaded = self._build(cell)
@@ -73,6 +81,24 @@ class WarmEngine:
             traffic={"index": downloaded},
         )
 
+    def _stand_before_the_change(self, cell: Cell) -> None:
+        """Build the unchanged project, uncounted, until all of it is cached.
+
+        The engine's garbage collection takes what it wants, and more where the disk is nearly full.
+        Raises DiskFullError where it takes it again and again.
+        """
+        unchanged = Cell(cell.repetition, "warm", FIRST_BUILD, cell.dockerfile)
+        for _ in range(TRIES):
+            built, _ = self._build(unchanged)
+            if built.steps_cached == built.steps_counted:
+                return
+        raise DiskFullError(
+            f"{cell}: the engine keeps nothing of a build: its garbage collection removes it",
+            where=f"the builder {self._site.engine_builder}",
+            hint="free disk space (`docker buildx inspect` shows its rules), and go on with "
+            "--resume",
+        )
+
     def _image(self, dockerfile: str) -> str:
         return f"{self._site.run}-{dockerfile}"
 
@@ -91,7 +117,8 @@ class WarmEngine:
         docker("create", "--name", container, site.images.python, "true")
         try:
             docker("cp", str(mark), f"{container}:/etc/dockyard-bench")
-            docker("commit", container, image)
+            group = 100_000 + secrets.randbelow(10**9)
+            docker("commit", "--change", f"USER 0:{group}", container, image)
         finally:
             docker("rm", "--force", container)
         self._cache.note_base(image, f"{site.run}-{repetition}-{dockerfile}")

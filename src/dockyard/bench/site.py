@@ -105,11 +105,22 @@ class Site:
             if self.changes[scenario].arguments or target.name == "base":
                 extras = (word for one in self.settings.extras for word in ("--extra", one))
                 self._uv(project, ("sync", "--frozen", "--no-dev", *extras))
+                self._look_up(project)
         if self.index.failures:
             raise ProjectError(
                 f"packages cannot be fetched: {self.index.failures[0]}",
                 hint="check the network, or set UV_DEFAULT_INDEX to a mirror that answers",
             )
+
+    def _look_up(self, project: Path) -> None:
+        """Let the index hold the pages, and what describes the files, that an install asks for."""
+        requirements = project / "requirements.txt"
+        extras = [word for one in self.settings.extras for word in ("--extra", one)]
+        export = ["export", "--quiet", "--frozen", "--no-dev", "--no-emit-workspace", *extras]
+        self._uv(project, [*export, "--output-file", requirements.name])
+        install = ["pip", "install", "--target", "/tmp/target", "--no-deps", "--require-hashes"]  # noqa: S108
+        self._uv(project, [*install, "--requirement", requirements.name])
+        requirements.unlink()
 
     def settle(self, root: Path) -> None:
         """Bring a copy's Dockerfile up to date with its settings and lock, as a developer would."""

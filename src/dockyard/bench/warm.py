@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,15 @@ __all__ = ["WarmEngine"]
 TRIES = 3
 
 
+@dataclass(frozen=True)
+class _Desk:
+    """Where one Dockerfile is worked on: the tree, its base image, programs to be found first."""
+
+    tree: Path
+    python_image: str
+    programs: Path
+
+
 class WarmEngine:
     """The environment ``warm``: one working tree for each Dockerfile and repetition.
 
@@ -40,7 +50,8 @@ class WarmEngine:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._trees: dict[tuple[int, str], Path] = {}
+        self._desks: dict[tuple[int, str], _Desk] = {}
+        self._begun = 0
         self._before: dict[tuple[int, str], dict[str, Any]] = {}
         self._storage_ready = False
         self._repetition = 0
@@ -55,7 +66,7 @@ class WarmEngine:
             self._cache.remove_ours()
             self._repetition = cell.repetition
         first = cell.scenario == FIRST_BUILD
-        if first or key not in self._trees:
+        if first or key not in self._desks:
             self._begin(*key)
         if not first:
             self._stand_before_the_change(cell)
@@ -102,14 +113,14 @@ class WarmEngine:
     def _image(self, dockerfile: str) -> str:
         return f"{self._site.run}-{dockerfile}"
 
-    def _python_image(self, repetition: int, dockerfile: str) -> str:
-        tag = self._site.python_image.rpartition(":")[2]
-        return f"{self._site.run}/python:{tag}-{repetition}-{dockerfile}"
-
     def _begin(self, repetition: int, dockerfile: str) -> None:
         """Make the base image and the working tree of one Dockerfile in one repetition."""
         site = self._site
-        image = self._python_image(repetition, dockerfile)
+        # A first build that is measured once more must not find what the first try left.
+        self._begun += 1
+        name = f"{repetition}-{dockerfile}-{self._begun}"
+        tag = site.python_image.rpartition(":")[2]
+        image = f"{site.run}/python:{tag}-{name}"
         site.at_end(_remove_image, image)
         container = f"{site.run}-base"
         mark = site.folder / "mark"
@@ -121,9 +132,8 @@ class WarmEngine:
             docker("commit", "--change", f"USER 0:{group}", container, image)
         finally:
             docker("rm", "--force", container)
-        self._cache.note_base(image, f"{site.run}-{repetition}-{dockerfile}")
-        tree = site.folder / f"warm-{repetition}-{dockerfile}"
-        shutil.rmtree(tree, ignore_errors=True)
+        self._cache.note_base(image, f"{site.run}-{name}")
+        tree = site.folder / f"warm-{name}"
         checkout(site.variant("no-change"), tree)
         configuration = tree / "pyproject.toml"
         text = configuration.read_text()
@@ -137,50 +147,48 @@ class WarmEngine:
         configuration.write_text(text)
         site.settle(tree)
         commit(tree, site.environment)
-        self._trees[repetition, dockerfile] = tree
+        shims = site.folder / f"bin-{name}"
+        shims.mkdir()
+        program = shims / "docker"
+        program.write_text(shim(shutil.which("docker") or "docker", f"{site.run}-{name}"))
+        program.chmod(0o755)
+        self._desks[repetition, dockerfile] = _Desk(tree, image, shims)
 
     def _build(self, cell: Cell) -> tuple[Built, int]:
         site = self._site
-        tree = self._trees[cell.repetition, cell.dockerfile]
+        desk = self._desks[cell.repetition, cell.dockerfile]
         kept = ("pyproject.toml", site.settings.dockerfile)
-        checkout(site.variant(cell.scenario), tree, keep=kept)
-        self._mark_sources(cell, tree)
+        checkout(site.variant(cell.scenario), desk.tree, keep=kept)
+        self._mark_sources(desk)
         site.at_end(_remove_images, self._image(cell.dockerfile))
-        shims = site.folder / f"bin-{cell.repetition}-{cell.dockerfile}"
-        if not shims.exists():
-            shims.mkdir()
-            program = shims / "docker"
-            namespace = f"{site.run}-{cell.repetition}-{cell.dockerfile}"
-            program.write_text(shim(shutil.which("docker") or "docker", namespace))
-            program.chmod(0o755)
-        path = f"{shims}{os.pathsep}{site.environment.get('PATH', os.defpath)}"
+        path = f"{desk.programs}{os.pathsep}{site.environment.get('PATH', os.defpath)}"
         site.index.reset()
         built = run_timed(
-            self._command(cell, tree),
-            directory=tree,
+            self._command(cell.dockerfile, desk),
+            directory=desk.tree,
             environment={**site.environment, "PATH": path},
-            records=tree if cell.dockerfile == OURS else None,
+            records=desk.tree if cell.dockerfile == OURS else None,
         )
         return built, site.index.bytes_served
 
-    def _mark_sources(self, cell: Cell, tree: Path) -> None:
+    def _mark_sources(self, desk: _Desk) -> None:
         """Let the sources be another file than those of any build before."""
         name = self._site.changes["code-change"].file
         if name:
-            with (tree / self._site.settings.project / name).open("a") as file:
-                file.write(f"# {self._site.run}-{cell.repetition}-{cell.dockerfile}\n")
+            with (desk.tree / self._site.settings.project / name).open("a") as file:
+                file.write(f"# {desk.python_image}\n")
 
-    def _command(self, cell: Cell, tree: Path) -> list[str]:
+    def _command(self, dockerfile: str, desk: _Desk) -> list[str]:
         site = self._site
-        if cell.dockerfile == OURS:
+        if dockerfile == OURS:
             return invoke_command(sys.executable, push=False)
         return buildx_command(
-            str(site.dockerfiles / cell.dockerfile / "Dockerfile"),
-            context=str(tree / site.settings.project),
+            str(site.dockerfiles / dockerfile / "Dockerfile"),
+            context=str(desk.tree / site.settings.project),
             builder=site.engine_builder,
-            python_image=self._python_image(cell.repetition, cell.dockerfile),
+            python_image=desk.python_image,
             uv_image=site.images.uv,
-            tag=f"{self._image(cell.dockerfile)}:latest",
+            tag=f"{self._image(dockerfile)}:latest",
             push=False,
             caches=Caches(),
         )
@@ -191,7 +199,7 @@ class WarmEngine:
         return self._pushed(image, f"warm/{cell.dockerfile}", f"{cell.repetition}-{cell.scenario}")
 
     def _base(self, cell: Cell) -> dict[str, Any]:
-        image = self._python_image(cell.repetition, cell.dockerfile)
+        image = self._desks[cell.repetition, cell.dockerfile].python_image
         return self._pushed(image, "warm/python", f"{cell.repetition}-{cell.dockerfile}")
 
     def _pushed(self, image: str, repository: str, tag: str) -> dict[str, Any]:

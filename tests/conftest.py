@@ -9,6 +9,7 @@ import pytest
 
 def pytest_configure(config: pytest.Config) -> None:
     for line in (
+        "alone: changes what other tests rely on, and runs when no other does",
         "engine: needs a Docker Engine; every test below tests/engine has it",
         "spawns: a unit test that may start child processes of its own, such as a fake docker",
     ):

@@ -20,6 +20,9 @@ from support.index import PackageIndex
 from support.service import Service
 from support.wheels import make_wheel
 
+# It removes steps from the engine's own builder, and its speed is what it measures.
+pytestmark = pytest.mark.alone
+
 SIZES = {"large": 3_000_000, "small": 400_000}
 PLAN = """\
 ARG PYTHON_IMAGE

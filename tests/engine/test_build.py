@@ -308,6 +308,8 @@ def test_print_runs_and_writes_nothing(service: Service, package_index: PackageI
     assert docker("image", "ls", "--quiet", service.name) == ""
 
 
+# It runs steps again that other tests' projects share: those would get another WORKDIR.
+@pytest.mark.alone
 def test_byte_compilation_is_deterministic(service: Service, packages: dict[str, str]) -> None:
     environment = {"DOCKYARD_BYTE_COMPILE": "true"}
     service.build(**environment)

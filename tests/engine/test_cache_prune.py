@@ -21,6 +21,9 @@ from support.registry import Registry
 from support.service import Service
 from support.wheels import make_wheel
 
+# It removes steps from the engine's own builder that other tests' projects share.
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def service(

@@ -316,4 +316,4 @@ def test_annotations_are_on_the_dockerfiles_lines(service: Service) -> None:
     shown = service.invoke("check", *only)
     assert shown.status == 14
     assert f"docker/Dockerfile, line {line}: RUN executes after a linked COPY" in shown.stdout
-    assert "1 of 1 checks failed: linked-copies" in shown.stderr
+    assert "1 of 1 check failed: linked-copies" in shown.stderr

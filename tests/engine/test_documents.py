@@ -115,6 +115,6 @@ def test_the_pages_commands_do_what_the_pages_say(shop: Shop, repository: Path) 
     everything = "\n".join(told)
     assert "src/shop/main.py changed" in everything
     assert "redis 5.0 → 6.0" in everything
-    assert "19 passed" in everything
+    assert re.search(r"^\d+ passed$", everything, re.M)  # no check failed
     assert (shop.root / ".github/workflows/image.yml").is_file()
     assert (shop.root / ".dockyard/report.html").is_file()

@@ -136,7 +136,7 @@ def _assigned(tree: ast.Module) -> set[str]:
 def noxfile_with_check(text: str | None, requirement: str) -> str:
     """Add the session ``build-check`` to a noxfile, or make one where there is none (None).
 
-    ``requirement`` is what uv runs the checks from. A file that has a session of this name is
+    ``requirement`` is what uv runs the checks from. A file that has such a nox session is
     returned as it is. Raises CannotAddError.
     """
     if text is None:

@@ -31,8 +31,12 @@ __all__ = [
 ]
 
 PYPI = "https://pypi.org/simple"
-# Of the caller's environment, what would change a build or what it says of itself.
-_DROPPED = ("BUILD", "CI", "DOCKYARD_", "GITHUB_", "SOURCE_DATE_EPOCH", "SSL_CERT_", "UV_")
+# Of the caller's environment, what would change a build or what it says of itself, and what lets
+# Python compile its modules at each start, as it does on few machines.
+_DROPPED = (
+    *("BUILD", "CI", "DOCKYARD_", "GITHUB_", "SOURCE_DATE_EPOCH", "SSL_CERT_", "UV_"),
+    "PYTHONDONTWRITEBYTECODE",
+)
 
 
 def command_environment(environment: Mapping[str, str]) -> dict[str, str]:

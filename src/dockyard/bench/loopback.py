@@ -45,7 +45,7 @@ def answer_range(header: str, size: int) -> FileAnswer:
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """A threaded HTTP server on a free port that knows when it is idle and stops completely.
+    """A threaded HTTP server that knows when it is idle and stops completely; on a free port.
 
     A client holds its answer before the thread that sent it has noted so: whoever reads counts
     calls :meth:`settle` first.
@@ -53,12 +53,14 @@ class LoopbackServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, handler: type[BaseHTTPRequestHandler], bind: str = "127.0.0.1") -> None:
+    def __init__(
+        self, handler: type[BaseHTTPRequestHandler], bind: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self._changed = threading.Condition()
         self._in_flight = 0
         self._failure: Exception | None = None
         self._connections: set[socket.socket] = set()
-        super().__init__((bind, 0), handler)
+        super().__init__((bind, port), handler)
         self._thread = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         )

@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from dockyard import process
@@ -23,7 +23,7 @@ from dockyard.bench.loopback import CHUNK, LoopbackHandler, LoopbackServer
 from dockyard.caches.layout import INDEX_TYPES, MANIFEST_TYPES
 from dockyard.errors import EngineError
 
-__all__ = ["RegistryServer", "Relay", "Request", "Transfer"]
+__all__ = ["RegistryServer", "Relay", "Request", "Transfer", "Upstream"]
 
 PROGRAM = "docker-registry"
 START_TIMEOUT_S = 20.0
@@ -201,10 +201,20 @@ class RegistryServer:
             self._process = None
 
 
+class Upstream(Protocol):
+    """What a relay hands requests on to: in our tree a registry, in tests any server."""
+
+    recorded: list[Transfer]
+    line: Line
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Return a new connection to it."""
+
+
 class Relay(LoopbackHandler):
     """Hands every request on to the registry, and notes what it moved."""
 
-    registry: RegistryServer
+    registry: Upstream
 
     def handle(self) -> None:
         """Answer requests; one for TLS in the clear, so that clients turn to HTTP."""

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 from dockyard.caches.credentials import Credential, find_credential
 from dockyard.caches.registry_client import RegistryClient, open_repository, split_repository
 from dockyard.display.format import format_bytes, format_count, format_seconds
-from dockyard.errors import DockyardError, EngineError, ImageUnavailableError, SettingsError
+from dockyard.errors import (
+    DockyardError,
+    EngineError,
+    ImageUnavailableError,
+    NetworkError,
+    SettingsError,
+)
 from dockyard.image_events import ImageEvents, Moved, count_layers, image_error
 
 if TYPE_CHECKING:
@@ -26,7 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageTransfer", "image_lines", "pull_image", "push_image"]
 
-# How long the engine may be silent, in seconds: a registry may take its time over a large layer.
+# How long the engine may be silent, in seconds, where no setting says so: a registry may take its
+# time over a large layer.
 SILENCE_SECONDS = 600
 
 
@@ -80,7 +87,7 @@ def push_image(
     """
     started = time.monotonic()
     repository = _repository(settings)
-    with _engine(environment) as engine:
+    with _engine(settings, repository, environment) as engine:
         references = _names(engine, repository, tag)
         followed = _transfer(engine, references, environment, progress, push=True)
     with open_repository(settings, repository, environment) as client:
@@ -106,7 +113,7 @@ def pull_image(
     started = time.monotonic()
     repository = _repository(settings)
     reference = f"{repository}:{tag}"
-    with _engine(environment) as engine:
+    with _engine(settings, repository, environment) as engine:
         followed = _transfer(engine, (reference,), environment, progress, push=False)
         described = _described(engine, reference)
     with open_repository(settings, repository, environment) as client:
@@ -135,14 +142,20 @@ def _repository(settings: Settings) -> str:
 
 
 @contextlib.contextmanager
-def _engine(environment: Mapping[str, str]) -> Iterator[APIClient]:
-    """Open the engine that the docker command would use: DOCKER_HOST, else the context's."""
+def _engine(
+    settings: Settings, repository: str, environment: Mapping[str, str]
+) -> Iterator[APIClient]:
+    """Open the engine that the docker command would use: DOCKER_HOST, else the context's.
+
+    NetworkError where it says nothing for too long, which is the registry's silence.
+    """
     import docker
     import requests
     from docker.context import ContextAPI
     from docker.errors import DockerException
     from docker.utils import kwargs_from_env
 
+    silence = settings.registry_timeout or SILENCE_SECONDS
     try:
         if environment.get("DOCKER_HOST"):
             options: dict[str, Any] = {**kwargs_from_env(environment=dict(environment))}
@@ -152,12 +165,19 @@ def _engine(environment: Mapping[str, str]) -> Iterator[APIClient]:
         ssh = str(options.get("base_url", "")).startswith("ssh://")
         client = docker.APIClient(
             **{key: value for key, value in options.items() if value},
-            timeout=SILENCE_SECONDS,
+            timeout=silence,
             use_ssh_client=ssh,
         )
         with contextlib.closing(client):
             yield client
     except (DockerException, requests.RequestException) as error:
+        if "read timed out" in str(error).lower():
+            host, _ = split_repository(repository)
+            raise NetworkError(
+                f"{host} has said nothing to the engine for {silence} s",
+                hint="see whether the registry and the way to it are well, and try again; "
+                "DOCKYARD_REGISTRY_TIMEOUT says how long it may be silent",
+            ) from error
         raise EngineError(
             f"the Docker Engine does not answer as it should: {_explanation(error)}",
             hint="`docker version` shows whether it runs and this user may talk to it",

@@ -108,6 +108,7 @@ class Settings:
     uv_mirrors: tuple[str, ...]
     uv_mirror_timeout: int
     image_mirrors: tuple[str, ...]
+    registry_timeout: int | None
     insecure_registries: tuple[str, ...]
     ca_file: Path | None
     ca_in_image: bool

@@ -349,6 +349,10 @@ FIELDS: tuple[Field, ...] = (
     _own(_NETWORK, "image_mirrors", Kind.STRINGS, (),
          "Mirrors of Docker Hub (host[/prefix]), or of another registry (registry=host[/prefix]).",
          rule=_IMAGE_MIRROR, example="docker.m.daocloud.io,ghcr.io=ghcr.nju.edu.cn"),
+    _own(_NETWORK, "registry_timeout", Kind.INTEGER, None,
+         "How long a registry may stay silent, in seconds, before it is given up. Without it, 30 "
+         "where Dockyard talks to it itself, and 600 where the engine or a builder does, which "
+         "tell little of what they move.", minimum=1, example="60"),
     _own(_NETWORK, "insecure_registries", Kind.STRINGS, (),
          "Registries reached without a trusted certificate, or over plain HTTP.",
          rule=_REGISTRY_HOST, example="localhost:5000"),

@@ -61,6 +61,7 @@ def open_repository(
         insecure=is_loopback(host) or host in settings.insecure_registries,
         ca_file=settings.ca_file,
         connections=connections,
+        silence=settings.registry_timeout,
     )
     return RegistryClient(transport, name)
 

@@ -53,8 +53,8 @@ class HostSecurity:
 class RegistryError(NetworkError):
     """A request failed. ``status`` is the answer's (0: there was none).
 
-    ``passing`` says whether the same may succeed a moment later, ``retry_after`` in how many
-    seconds, where the registry says that.
+    ``silent`` says that it was waited for in vain, ``passing`` whether the same may succeed a
+    moment later, ``retry_after`` in how many seconds, where the registry says that.
     """
 
     def __init__(
@@ -65,11 +65,13 @@ class RegistryError(NetworkError):
         status: int = 0,
         passing: bool = False,
         retry_after: float | None = None,
+        silent: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
         self.passing = passing
         self.retry_after = retry_after
+        self.silent = silent
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -121,9 +123,10 @@ def failure_of_exception(error: BaseException, security: HostSecurity) -> Regist
     if any(isinstance(one, timeouts) for one in causes):
         return RegistryError(
             f"{host} does not answer in time",
-            hint="see whether the network or the registry is slow, and try again: "
-            "what arrived is kept",
+            hint="see whether the network or the registry is slow (DOCKYARD_REGISTRY_TIMEOUT says "
+            "how long it may be silent), and try again: what arrived is kept",
             passing=True,
+            silent=True,
         )
     for one in causes:
         if isinstance(one, ssl.SSLError):

@@ -31,10 +31,12 @@ from dockyard.caches.registry_tokens import Challenge, parse_challenge, token_re
 __all__ = ["Body", "RegistryTransport"]
 
 CONNECT_SECONDS = 10.0
-SILENCE_SECONDS = 60.0
+SILENCE_SECONDS = 30.0
 # A registry in front of an object store copies the blob before it answers the last request.
 COMMIT_SECONDS = 300.0
 ATTEMPTS = 4
+# Each costs the whole silence: a registry that says nothing is not asked as often.
+SILENT_ATTEMPTS = 2
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 30.0
 DOCKER_HUB = "registry-1.docker.io"
@@ -78,7 +80,8 @@ class RegistryTransport:
 
     ``credential`` is asked once, when the registry wants a login. ``insecure`` registries may have
     a certificate that nobody vouches for, or none, as the engine treats them and those on loopback.
-    ``pause`` waits for so many seconds between attempts.
+    ``pause`` waits for so many seconds between attempts. ``silence``, in seconds, is how long the
+    registry may say nothing, where that is not left to us.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class RegistryTransport:
         insecure: bool = False,
         ca_file: Path | None = None,
         connections: int = 4,
+        silence: float | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.host = host
@@ -96,6 +100,7 @@ class RegistryTransport:
         self._find_credential = credential
         self.security = HostSecurity(host, insecure, ca_file)
         self._connections = connections
+        self._silence = silence
         self._pause = pause
         self._lock = threading.RLock()
         self._session: requests.Session | None = None
@@ -148,7 +153,8 @@ class RegistryTransport:
     def wait_or_raise(self, failure: RegistryError, attempt: int) -> None:
         """Wait before the attempt after ``attempt`` (from 1); raise where another is no use."""
         asked = failure.retry_after
-        if not failure.passing or attempt >= ATTEMPTS or (asked or 0) > LONGEST_PAUSE_SECONDS:
+        attempts = SILENT_ATTEMPTS if failure.silent else ATTEMPTS
+        if not failure.passing or attempt >= attempts or (asked or 0) > LONGEST_PAUSE_SECONDS:
             raise failure
         self._pause(asked if asked is not None else FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
 
@@ -198,13 +204,14 @@ class RegistryTransport:
         if authorization:
             sent["Authorization"] = authorization
         session = self._opened()
+        allowed = self._silence or silence
         return session.request(
             method,
             url,
             headers=sent,
             data=body,
             stream=stream,
-            timeout=(CONNECT_SECONDS, silence),
+            timeout=(min(CONNECT_SECONDS, allowed), allowed),
             verify=self._verified,
             proxies=get_environ_proxies(url, no_proxy=None),
         )
@@ -249,7 +256,7 @@ class RegistryTransport:
             try:
                 session.get(
                     f"{secure}/v2/",
-                    timeout=CONNECT_SECONDS,
+                    timeout=min(CONNECT_SECONDS, self._silence or CONNECT_SECONDS),
                     verify=verified,
                     proxies=get_environ_proxies(secure, no_proxy=None),
                 ).close()

@@ -232,10 +232,14 @@ def build_environment(settings: Settings, environment: Mapping[str, str]) -> dic
     """Return buildx's environment: ours, the secrets, and what keeps builds alike.
 
     buildx would pass SOURCE_DATE_EPOCH on as a build argument (see :func:`builders.output_for`),
-    and copy a provenance attestation into its metadata, where nobody reads it.
+    and copy a provenance attestation into its metadata, where nobody reads it. What it asks git,
+    in seven processes (buildx, ``build/git.go``), is for that attestation alone.
     """
     kept = {name: value for name, value in environment.items() if name != "SOURCE_DATE_EPOCH"}
-    return {**kept, "BUILDX_METADATA_PROVENANCE": "disabled", **secret_environment(settings)}
+    kept["BUILDX_METADATA_PROVENANCE"] = "disabled"
+    if settings.provenance == "off":
+        kept["BUILDX_GIT_INFO"] = "false"
+    return {**kept, **secret_environment(settings)}
 
 
 def secret_environment(settings: Settings) -> dict[str, str]:

@@ -77,7 +77,16 @@ def test_the_setting_beats_the_commits_time() -> None:
 
 def test_buildx_never_sees_the_epoch_variable() -> None:
     environment = build_environment(make_settings(), {"SOURCE_DATE_EPOCH": "1", "HOME": "/root"})
-    assert environment == {"HOME": "/root", "BUILDX_METADATA_PROVENANCE": "disabled"}
+    assert environment == {
+        "HOME": "/root",
+        "BUILDX_METADATA_PROVENANCE": "disabled",
+        "BUILDX_GIT_INFO": "false",
+    }
+
+
+def test_buildx_asks_git_for_a_provenance_alone() -> None:
+    assert build_environment(make_settings(provenance="off"), {})["BUILDX_GIT_INFO"] == "false"
+    assert "BUILDX_GIT_INFO" not in build_environment(make_settings(provenance="min"), {})
 
 
 def test_secrets_are_named_and_never_held() -> None:

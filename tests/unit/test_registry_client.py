@@ -234,6 +234,7 @@ def certificate_error() -> ssl.SSLCertVerificationError:
             False,
         ),
         (urllib3.exceptions.ProtocolError("u?token=x"), "closed in the middle", "kept", True),
+        (requests.TooManyRedirects("u?token=x"), "redirects without end", "proxy", False),
     ],
 )
 def test_exceptions_in_words(error: Exception, words: str, hint: str, passing: bool) -> None:

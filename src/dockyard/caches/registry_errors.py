@@ -113,6 +113,12 @@ def failure_of_exception(error: BaseException, security: HostSecurity) -> Regist
             f"the proxy on the way to {host} does not let us through",
             hint="see HTTPS_PROXY and NO_PROXY",
         )
+    if any(isinstance(one, requests.TooManyRedirects) for one in causes):
+        return RegistryError(
+            f"{host} redirects without end",
+            hint="see whether DOCKYARD_REGISTRY names an OCI registry, and what a proxy on the way "
+            "makes of its addresses",
+        )
     hint = "see whether the registry runs and DOCKYARD_REGISTRY names it, then try again"
     for one in causes:
         if isinstance(one, urllib3.NameResolutionError):

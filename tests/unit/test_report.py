@@ -640,6 +640,18 @@ def test_the_newest_result_of_the_bench_is_shown(tmp_path: Path) -> None:
     assert [Path(one.path).name for one in found.unreadable] == ["20260103T000000Z.json"]
 
 
+def test_a_committed_result_is_shown_where_none_was_measured(tmp_path: Path) -> None:
+    write_builds(tmp_path, 1)
+    write_result(tmp_path / "docs/bench/result.json", make_result(command="committed"))
+    found = gather_report(make_settings(tmp_path), 5).bench
+    assert found
+    assert found.command == "committed"
+    write_result(tmp_path / ".dockyard/bench/20260101T000000Z.json", make_result(command="mine"))
+    found = gather_report(make_settings(tmp_path), 5).bench
+    assert found
+    assert found.command == "mine"
+
+
 def test_a_result_that_was_named_must_be_readable(tmp_path: Path) -> None:
     write_builds(tmp_path, 1)
     named = tmp_path / "result.json"

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 EARLIER = 10
 # What `invoke bench` calls its results, by the time of their start.
 RESULTS = "[0-9]*T*Z.json"
+# Where a repository keeps the one that its documents show.
+COMMITTED = "docs/bench/result.json"
 
 __all__ = ["default_output", "desktop_session", "gather_report", "open_page", "write_page"]
 
@@ -32,8 +34,8 @@ __all__ = ["default_output", "desktop_session", "gather_report", "open_page", "w
 def gather_report(settings: Settings, last: int, bench: Path | None = None) -> ReportData:
     """Read the last builds' records and a bench's result, without the settings' secrets.
 
-    Without ``bench`` that is the newest result of this repository, where there is any. Raises
-    RecordError where no record can be read, or the result that was asked for cannot.
+    Without ``bench`` that is the newest result that was measured here, else the one that is
+    committed, where there is any. Raises RecordError where no record can be read, or the result that was asked for cannot.
     """
     last = max(last, 1)
     records, unreadable = load_records(settings.root, last + EARLIER, set_aside=True)
@@ -78,7 +80,8 @@ def _bench(root: Path, named: Path | None) -> tuple[BenchView | None, list[Unrea
     if named:
         return view_bench(read_result(named)), []
     unreadable: list[UnreadableRecord] = []
-    for path in sorted((root / STATE_FOLDER / "bench").glob(RESULTS), reverse=True):
+    measured = sorted((root / STATE_FOLDER / "bench").glob(RESULTS), reverse=True)
+    for path in (*measured, *root.glob(COMMITTED)):
         try:
             return view_bench(read_result(path)), unreadable
         except RecordError as error:

@@ -18,11 +18,14 @@ from dockyard import process
 from dockyard.beside import Beside
 from dockyard.definition import build_environment, secret_environment
 from dockyard.errors import DockyardError
+from dockyard.image_watch import ElsewhereError, ImageWatch
 from dockyard.preparation import BuildOptions, Prepared, prepare
 from dockyard.settings import redactor
+from dockyard.silence import RegistrySilence, watch_for
 from dockyard.state import State
 
 if TYPE_CHECKING:
+    from dockyard.base_images import BaseImage
     from dockyard.caches.use import CacheUse
     from dockyard.display import Display
     from dockyard.records import BuildRecord
@@ -32,11 +35,6 @@ if TYPE_CHECKING:
     from dockyard.traffic_reading import TrafficReader
 
 __all__ = ["BuildOptions", "BuildResult", "build", "describe_build", "present"]
-
-
-# A build is run again without a cache at fault; and once more where the builder still hands out
-# what it had received of a damaged layer, which it forgets by that (seen with BuildKit 0.32).
-RETRIES = 2
 
 
 @dataclass(frozen=True)
@@ -88,18 +86,17 @@ def build(
     prepared = prepare(settings, options, environment, state)
     started, clock = datetime.now(UTC), time.monotonic()
     with prepared.caches or contextlib.nullcontext(), Beside(prepared, environment) as beside:
-        ran = _run(prepared, environment, stream, beside)
-        for _ in range(RETRIES):
-            if ran.status == 0 or ran.interrupted or prepared.caches is None:
-                break
-            from dockyard.build_retry import without_faulty_caches
+        ran = _run(prepared, environment, stream, beside, state)
+        if ran.status and not ran.interrupted:
+            from dockyard.retries import Retries
 
-            again = without_faulty_caches(prepared, prepared.caches, ran.trace)
-            if again is None:
-                break
-            prepared = again
-            beside.traffic.repeat("the build was started again, without a cache that was at fault")
-            ran = _run(prepared, environment, stream, beside)
+            retries = Retries(state)
+            while again := retries.next(prepared, ran.trace, ran.silence, ran.elsewhere):
+                prepared, reason = again
+                beside.traffic.repeat(reason)
+                ran = _run(prepared, environment, stream, beside, state)
+                if not ran.status or ran.interrupted:
+                    break
         beside.traffic.built(prepared, ran.trace, ran.metadata)
         if prepared.caches:
             caches, ran = _export_caches(
@@ -121,16 +118,26 @@ def build(
 
 @dataclass(frozen=True)
 class _Ran:
-    """How buildx ended: its trace, exit status, whether by Ctrl-C, and the metadata it wrote."""
+    """How buildx ended: its trace, exit status, whether by Ctrl-C, and the metadata it wrote.
+
+    ``silence`` is why it was stopped, where a registry said nothing; ``elsewhere`` where its base
+    images are to be had after all, where it was stopped for that.
+    """
 
     trace: BuildTrace
     status: int
     interrupted: bool
     metadata: dict[str, Any]
+    silence: RegistrySilence | None = None
+    elsewhere: tuple[BaseImage, ...] | None = None
 
 
 def _run(
-    prepared: Prepared, environment: Mapping[str, str], stream: TextIO, beside: Beside
+    prepared: Prepared,
+    environment: Mapping[str, str],
+    stream: TextIO,
+    beside: Beside,
+    state: State,
 ) -> _Ran:
     with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
         metadata_file = Path(folder) / "metadata.json"
@@ -143,10 +150,8 @@ def _run(
                 directory=prepared.settings.root,
             ) as child,
         ):
-            trace, status, interrupted = _follow(
-                child, prepared, environment, stream, beside, interrupts
-            )
-        return _Ran(trace, status, interrupted, _read_metadata(metadata_file))
+            ran = _follow(child, prepared, environment, stream, beside, state, interrupts)
+        return replace(ran, metadata=_read_metadata(metadata_file))
 
 
 def _export_caches(
@@ -160,7 +165,7 @@ def _export_caches(
     targets = caches.arguments.after_push
     if ran.status or ran.interrupted or not targets:
         return caches, ran
-    reader = _trace_reader(prepared)
+    reader, watch = _trace_reader(prepared), watch_for(prepared.settings)
     sources = caches.sources_after(ran.trace)
     with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
         metadata_file = Path(folder) / "metadata.json"
@@ -170,9 +175,11 @@ def _export_caches(
             directory=prepared.settings.root,
         ) as child:
             try:
-                for line in child.lines():
+                for line in child.lines(lambda: watch.look(reader, time.monotonic())):
                     reader.feed(line)
                 status, reason = child.wait(), ""
+            except RegistrySilence as silence:
+                status, reason = child.stop(), f"it said nothing for {silence.seconds} s"
             except KeyboardInterrupt:
                 status, reason = child.stop(), "interrupted"
         metadata = _read_metadata(metadata_file)
@@ -190,10 +197,12 @@ def _follow(
     environment: Mapping[str, str],
     stream: TextIO,
     beside: Beside,
+    state: State,
     interrupts: process.DeferredInterrupts,
-) -> tuple[BuildTrace, int, bool]:
-    """Read the build's progress to its end, showing it: the trace, exit status, interrupted."""
-    status, interrupted = -1, False
+) -> _Ran:
+    """Read the build's progress to its end, showing it; the metadata is not read here."""
+    status, interrupted, silence, elsewhere = -1, False, None, None
+    watch = watch_for(prepared.settings)
     display: Display | None = None
     reader: TraceReader | None = None
     try:
@@ -201,6 +210,7 @@ def _follow(
         # The child runs, and what is imported now costs no time of its own.
         from dockyard.display import choose_display
 
+        images = ImageWatch(prepared, state)
         reader = following = _trace_reader(prepared)
         beside.begin()
         display = choose_display(
@@ -211,9 +221,22 @@ def _follow(
         )
         display.begin(_title(prepared))
         shown = display
-        for line in child.lines(lambda: shown.update(following, time.monotonic())):
+
+        def tick() -> None:
+            now = time.monotonic()
+            shown.update(following, now)
+            images.look(following, now)
+            watch.look(following, now)
+
+        for line in child.lines(tick):
             reader.feed(line)
         status = child.wait()
+    except ElsewhereError as found:
+        elsewhere = found.images
+        status = child.stop() or 1
+    except RegistrySilence as waited:
+        silence = waited
+        status = child.stop() or 1
     except KeyboardInterrupt:
         interrupted = True
         status = child.stop()
@@ -223,7 +246,7 @@ def _follow(
         trace = (reader or _trace_reader(prepared)).trace()
         if display is not None:  # whatever happened, the terminal is given back
             display.end(trace, failed=interrupted or status != 0)
-    return trace, status, interrupted
+    return _Ran(trace, status, interrupted, {}, silence, elsewhere)
 
 
 def _trace_reader(prepared: Prepared) -> TraceReader:
@@ -273,10 +296,13 @@ def _result(
             image = image_facts(state, tag, digest if isinstance(digest, str) else None)
     else:
         from dockyard.diagnose import diagnose
+        from dockyard.silence import silence_error
 
         outcome = "failed"
         generator = prepared.definition.attestations.generator
         error = diagnose(ran.trace, ran.status, settings.dockerfile, generator)
+        if ran.silence:
+            error = silence_error(ran.silence, settings.registry)
         # What was recalled may be what was wrong: a stopped engine, an image that is gone.
         state.forget("engine", "base-images", "builder")
     # After a Ctrl-C nobody waits for a large file that is still being read.

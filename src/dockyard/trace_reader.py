@@ -34,6 +34,10 @@ LARGEST_COUNT = 2**63 - 1  # of Go's int64
 _TIMESTAMP = re.compile(
     r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)"
 )
+# What a step does with a registry, and what it does with nobody else while it is silent.
+_TRANSFERS = re.compile(r"sha256:|resolve |pushing |writing ")
+_COMPUTES = re.compile(r"extracting |exporting |unpacking |preparing |transferring |sending ")
+_ASKS = re.compile(r"load metadata for |resolve image config for ")
 # Statuses whose counters are bytes that travel: what the client sends, and blobs, which are named
 # by their digest. “extracting sha256:…” counts a blob again that was counted when it came.
 _COUNTS_BYTES = re.compile(r"transferring |sha256:[0-9a-f]{8,}$|sending tarball")
@@ -73,6 +77,7 @@ class _Vertex:
     cached_unstarted: bool = False
     error_unstarted: str | None = None
     transfers: dict[str, tuple[int, int]] = field(default_factory=dict)
+    open_parts: set[str] = field(default_factory=set)
     log: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LOG_LINES))
     dropped_reports: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LOG_LINES))
     open_lines: dict[int, bytes] = field(default_factory=dict)
@@ -84,6 +89,17 @@ class _Vertex:
         # CacheMap reports only sources), even where its result is loaded again afterwards.
         executed = bool(self.inputs) and any(not one.cached for one in attempts)
         return not executed and (self.cached_unstarted or any(one.cached for one in attempts))
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it runs and can only be waiting for a registry."""
+        if not any(one.completed is None for one in self.attempts.values()):
+            return False
+        if any(_COMPUTES.match(part) for part in self.open_parts):
+            return False
+        name = self.name
+        asks = name.kind in (StepKind.CACHE_IMPORT, StepKind.AUTH) or _ASKS.match(name.instruction)
+        return bool(asks) or any(_TRANSFERS.match(part) for part in self.open_parts)
 
     def as_step(self, clean: Callable[[str], str]) -> Step:
         if self.step is None:
@@ -172,6 +188,7 @@ class TraceReader:
         self._vertices: dict[str, _Vertex] = {}
         self._warnings: dict[BuildWarning, None] = {}
         self._noise: deque[str] = deque(maxlen=KEPT_NOISE_LINES)
+        self.changes = 0
 
     def feed(self, line: bytes) -> None:
         """Take one line of buildx's standard error, with or without its newline."""
@@ -184,6 +201,7 @@ class TraceReader:
             text = line.decode(errors="replace").rstrip("\r\n")
             if text.strip() and text.strip() != "{}":
                 self._noise.append(self._clean(text)[-KEPT_CHARACTERS:])
+                self.changes += 1
             return
         for vertex in _objects(status, "vertexes"):
             self._feed_vertex(vertex)
@@ -193,6 +211,16 @@ class TraceReader:
             self._feed_log(log)
         for warning in _objects(status, "warnings"):
             self._feed_warning(warning)
+
+    @property
+    def waiting(self) -> Step | None:
+        """A step that runs and can only be waiting for a registry, where there is one.
+
+        ``changes`` grows by what is news: BuildKit repeats what it said, ten times a second.
+        """
+        found = (one for one in self._vertices.values() if one.waiting)
+        vertex = next(found, None)
+        return vertex.as_step(self._clean) if vertex else None
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -230,6 +258,8 @@ class TraceReader:
         cached = values.get("cached") is True
         error = self._clean(_text(values.get("error"))) or None
         if moment := started or completed:
+            known = vertex.attempts.get(moment)
+            self.changes += known is None or (completed is not None and not known.completed)
             attempt = vertex.attempts.setdefault(moment, _Attempt())
             attempt.cached = attempt.cached or cached
             # Progress may arrive out of order: an end once known is not forgotten. A start repeats
@@ -243,9 +273,16 @@ class TraceReader:
     def _feed_status(self, values: dict[str, Any]) -> None:
         vertex = self._vertex(values.get("vertex"))
         identifier = _text(values.get("id"))
-        if vertex is None or not _COUNTS_BYTES.match(identifier):
+        if vertex is None:
+            return
+        is_open = bool(values.get("started")) and not values.get("completed")
+        if is_open is not (identifier in vertex.open_parts):
+            (vertex.open_parts.add if is_open else vertex.open_parts.discard)(identifier)
+            self.changes += 1
+        if not _COUNTS_BYTES.match(identifier):
             return
         done, total = vertex.transfers.get(identifier, (0, 0))
+        self.changes += _count(values.get("current")) > done
         vertex.transfers[identifier] = (
             max(done, _count(values.get("current"))),
             max(total, _count(values.get("total"))),
@@ -255,6 +292,7 @@ class TraceReader:
         vertex = self._vertex(values.get("vertex"))
         if vertex is None:
             return
+        self.changes += 1
         stream = _count(values.get("stream"))
         *lines, rest = (vertex.open_lines.get(stream, b"") + _bytes(values.get("data"))).split(
             b"\n"

@@ -55,3 +55,15 @@ def engine_tests(session: nox.Session) -> None:
     parallel = ("-m", "not alone", "-n", "2", "--dist", "loadfile")
     for part in (parallel, ("-m", "alone")):
         session.run("pytest", "tests/engine", *part, *session.posargs, success_codes=accepted)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """The fault campaign: breaks what every operation depends on. Writes .dockyard/faults.json.
+
+    What follows `--` chooses cases (`-k "cache.pull and stall"`); results of the others are kept.
+    """
+    accepted = [0, 5] if session.posargs else [0]
+    for part in (("-m", "not alone", "-n", "2"), ("-m", "alone")):
+        session.run("pytest", "tests/faults", *part, *session.posargs, success_codes=accepted)
+    session.run("python", "-m", "faults.result", env={"PYTHONPATH": "tests"})

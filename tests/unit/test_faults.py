@@ -1,0 +1,101 @@
+"""The fault campaign as values: its cases, its result and the page about it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dockyard.bench.registry_server import Request
+from dockyard.errors import RecordError
+from dockyard.report.faults import faults_markdown, read_faults, view_faults
+from faults.model import (
+    Case,
+    Moment,
+    Operation,
+    Outcome,
+    Result,
+    Target,
+    network_fault,
+    result_as_json,
+    result_from_json,
+)
+from faults.network_cases import CASES, REPRESENTATIVE, WORDS, expected
+from faults.proxy import Healthy
+
+BUILD = Case(Operation.BUILD, network_fault("stall"), Moment.MIDDLE, Target.INDEX)
+PUSH = Case(Operation.BUILD_PUSH, network_fault("429"), Moment.END, Target.REGISTRY)
+RESULT = Result(
+    "2026-01-01T00:00:00+00:00",
+    "1.0",
+    "nox -s faults",
+    (Outcome(PUSH, 0, 1.0, "", ("it lost a tag",)), Outcome(BUILD, 10, 2.5, "error: silent")),
+)
+HEALTHY = Healthy(
+    (
+        Request("HEAD", "/v2/app/blobs/sha256:" + "a" * 64, "sha256:" + "a" * 64),
+        Request("GET", "/v2/app/blobs/sha256:" + "b" * 64, "sha256:" + "b" * 64),
+        Request("GET", "/v2/app/blobs/sha256:" + "c" * 64, "sha256:" + "c" * 64),
+        Request("POST", "/v2/app/blobs/uploads/", None),
+    )
+)
+
+
+def test_cases_are_told_apart_and_many() -> None:
+    names = [str(case) for case in CASES]
+    assert len(set(names)) == len(names) >= 110
+    assert set(REPRESENTATIVE) <= set(names)
+    assert {case.operation for case in CASES} == set(Operation)
+    assert str(PUSH) == "build-push.registry.429.end"
+
+
+def test_every_case_that_may_fail_has_words_for_its_cause() -> None:
+    for case in CASES:
+        wanted = expected(case)
+        assert not wanted.codes or case.fault.name in WORDS, case
+        assert 1 not in wanted.codes
+
+
+def test_a_result_is_read_back() -> None:
+    assert result_from_json(json.loads(json.dumps(result_as_json(RESULT)))) == RESULT
+    with pytest.raises(ValueError, match="schema 2"):
+        result_from_json({**result_as_json(RESULT), "schema": 2})
+
+
+@pytest.mark.parametrize(
+    ("name", "moment", "chosen"),
+    [
+        ("reset", Moment.BEFORE, (None, 1)),
+        ("reset", Moment.MIDDLE, (None, 3)),
+        ("reset", Moment.END, ("POST /v2/app/blobs/uploads/", 1)),
+        ("corrupt", Moment.MIDDLE, (None, 2)),
+        ("corrupt", Moment.END, ("GET /v2/app/blobs/DIGEST", 2)),
+    ],
+)
+def test_when_a_fault_strikes(name: str, moment: Moment, chosen: tuple[str | None, int]) -> None:
+    found = HEALTHY.chosen(network_fault(name), moment)
+    assert (found[0] and found[0].replace("vN", "v2"), found[1]) == chosen
+    assert Healthy(()).chosen(network_fault(name), moment) == (None, 0)
+
+
+def test_the_table_counts_what_survived() -> None:
+    view = view_faults(result_as_json(RESULT))
+    assert (view.survived, view.tried) == (1, 2)
+    assert [(row.name, row.cells) for row in view.rows] == [
+        ("stall", ("1 / 1", "")),
+        ("429", ("", "0 / 1")),
+    ]
+    assert view.failures == ("build-push.registry.429.end: it lost a tag",)
+    page = faults_markdown(view)
+    assert "| 429 |  | 0 / 1 | 0 / 1 | 1.0, 1.0 |" in page
+    assert "**1 of 2 cases survived.**" in page
+    assert "- build-push.registry.429.end: it lost a tag" in page
+
+
+def test_a_file_that_is_no_result_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "faults.json"
+    for text in ("", "[]", '{"schema": 9}', '{"schema": 1}'):
+        path.write_text(text)
+        with pytest.raises(RecordError, match=r"faults\.json"):
+            read_faults(path)

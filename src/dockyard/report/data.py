@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from dockyard.records import BuildRecord, TrafficRecord, UnreadableRecord
 from dockyard.report.bench import BenchView
 from dockyard.report.explanation import ExplanationView
+from dockyard.report.faults import FaultView
 from dockyard.report.layers import ImageArea, image_area
 from dockyard.report.timeline import Timeline, make_timeline
 from dockyard.trace import COUNTED_KINDS
@@ -137,6 +138,7 @@ class ReportData:
     image_id: str | None
     explanation: ExplanationView | None
     bench: BenchView | None
+    faults: FaultView | None
     unreadable: tuple[Unreadable, ...]
     schema: int = SCHEMA
 
@@ -169,6 +171,7 @@ def make_report_data(
     *,
     explanation: ExplanationView | None = None,
     bench: BenchView | None = None,
+    faults: FaultView | None = None,
 ) -> ReportData:
     """Put together what the page shows of ``records``, which are newest first and at least one."""
     newest = records[0]
@@ -182,6 +185,7 @@ def make_report_data(
         image_id=pictured.id if pictured else None,
         explanation=explanation,
         bench=bench,
+        faults=faults,
         unreadable=tuple(Unreadable(str(one.path), one.reason) for one in unreadable),
     )
 

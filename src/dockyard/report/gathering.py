@@ -11,6 +11,7 @@ from dockyard.records import UnreadableRecord, load_records
 from dockyard.report.bench import BenchView, view_bench
 from dockyard.report.data import ReportData, cleaned, make_report_data
 from dockyard.report.explanation import ExplanationView, view_explanation
+from dockyard.report.faults import FaultView, read_faults
 from dockyard.report.text import safe
 from dockyard.settings import redactor
 from dockyard.state import STATE_FOLDER, prepare_state_folder, write_atomically
@@ -27,15 +28,18 @@ EARLIER = 10
 RESULTS = "[0-9]*T*Z.json"
 # Where a repository keeps the one that its documents show.
 COMMITTED = "docs/bench/result.json"
+# What `nox -s faults` writes, and the one that is committed.
+FAULTS = (f"{STATE_FOLDER}/faults.json", "docs/faults.json")
 
 __all__ = ["default_output", "desktop_session", "gather_report", "open_page", "write_page"]
 
 
 def gather_report(settings: Settings, last: int, bench: Path | None = None) -> ReportData:
-    """Read the last builds' records and a bench's result, without the settings' secrets.
+    """Read the last builds' records and results, without the settings' secrets.
 
-    Without ``bench`` that is the newest result that was measured here, else the one that is
-    committed, where there is any. Raises RecordError where no record can be read, or the result that was asked for cannot.
+    Without ``bench`` its result is the newest that was measured here, else the one that is
+    committed, where there is any; so is the fault campaign's. Raises RecordError where no record
+    can be read, or the result that was asked for cannot.
     """
     last = max(last, 1)
     records, unreadable = load_records(settings.root, last + EARLIER, set_aside=True)
@@ -45,8 +49,13 @@ def gather_report(settings: Settings, last: int, bench: Path | None = None) -> R
     if earlier:
         unreadable = [one for one in unreadable if one.damaged or one.path.stem > shown[-1].id]
     view, broken = _bench(settings.root, bench)
+    faults, no_result = _faults(settings.root)
     data = make_report_data(
-        shown, [*unreadable, *broken], explanation=_explanation(records), bench=view
+        shown,
+        [*unreadable, *broken, *no_result],
+        explanation=_explanation(records),
+        bench=view,
+        faults=faults,
     )
     clean = redactor(settings)
     return cleaned(data, lambda text: clean(safe(text)))
@@ -87,6 +96,16 @@ def _bench(root: Path, named: Path | None) -> tuple[BenchView | None, list[Unrea
         except RecordError as error:
             unreadable.append(UnreadableRecord(path, error.problems[0].message))
     return None, unreadable
+
+
+def _faults(root: Path) -> tuple[FaultView | None, list[UnreadableRecord]]:
+    for path in (root / name for name in FAULTS):
+        if path.is_file():
+            try:
+                return read_faults(path), []
+            except RecordError as error:
+                return None, [UnreadableRecord(path, error.problems[0].message)]
+    return None, []
 
 
 def default_output(root: Path) -> Path:

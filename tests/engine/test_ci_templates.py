@@ -198,7 +198,17 @@ def test_gitlab_and_then_any_other_runner(
     assert registry.manifest(f"team/{team.service.name}", "latest")["layers"]
     assert len(dependency_steps(record(job))) == 2
 
-    # The recipe of the documentation, with the test's registry, finds all of that.
+    # A merge request on an empty machine finds all of that, and is checked.
+    package_index.reset()
+    change = {**variables, "CI_COMMIT_REF_NAME": "feature", "CI_MERGE_REQUEST_IID": "7"}
+    merge = run_gitlab(
+        render_gitlab(settings), "check-image", tmp_path / "merge", where[0], change, where[2]
+    )
+    assert ran_steps(record(merge)) == []
+    assert package_index.bytes_served() == 0
+    assert "<testsuite" in (merge.workspace / ".dockyard/checks.xml").read_text()
+
+    # So does the recipe of the documentation, with the test's registry.
     (recipe,) = re.findall(r"```bash\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     recipe = recipe.replace("registry.example.com/team", f"{registry.host}/team")
     package_index.reset()

@@ -1,14 +1,16 @@
 """Which image each ``FROM`` argument of the Dockerfile really gets on this machine.
 
 Looked for in the engine, then in each mirror, then upstream, then as a stand-in made on this
-machine (:mod:`dockyard.local_images`), which the build's summary says loudly.
+machine (:mod:`dockyard.local_images`), which the build's summary says loudly. A place that turns
+out to be of no use while a build reads from it is passed over: :func:`resolve_elsewhere`.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from dockyard import process
@@ -17,9 +19,21 @@ from dockyard.errors import ImageUnavailableError, Problem
 from dockyard.stand_ins import stand_in_for
 from dockyard.state import State
 
-__all__ = ["BaseImage", "ImageOrigin", "mirror_references", "normalise", "resolve_base_images"]
+__all__ = [
+    "BaseImage",
+    "ImageOrigin",
+    "PassedOver",
+    "mirror_references",
+    "normalise",
+    "passed_over_notes",
+    "resolve_base_images",
+    "resolve_elsewhere",
+]
 
 UPSTREAM_SECONDS = 20.0
+# How long a mirror is waited for where another has answered.
+MIRROR_SECONDS = 5.0
+SHOWN_CHARACTERS = 200
 
 
 class ImageOrigin(StrEnum):
@@ -32,13 +46,25 @@ class ImageOrigin(StrEnum):
 
 
 @dataclass(frozen=True)
+class PassedOver:
+    """A place that did not give an image, by the reference asked for there, and why."""
+
+    reference: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class BaseImage:
-    """A build argument of the Dockerfile, the image asked for, and the one that it gets."""
+    """A build argument of the Dockerfile, the image asked for, and the one that it gets.
+
+    ``passed_over``: the places that were asked before ``resolved`` in this build.
+    """
 
     argument: str
     requested: str
     resolved: str
     origin: ImageOrigin
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 def normalise(reference: str) -> str:
@@ -69,18 +95,56 @@ def mirror_references(reference: str, mirrors: Iterable[str]) -> tuple[str, ...]
     return tuple(found)
 
 
-def _first_reachable(candidates: Sequence[str]) -> tuple[str | None, str]:
-    """Ask the registries for manifests, at the same time; the first in order that has its own."""
+def _reason(answer: process.Completed) -> str:
+    said = answer.stderr.strip().splitlines()
+    if answer.status < 0 or not said:
+        return "no answer in time"
+    return said[-1].removeprefix("ERROR: ")[:SHOWN_CHARACTERS]
+
+
+def _first_reachable(candidates: Sequence[str]) -> tuple[str | None, tuple[PassedOver, ...]]:
+    """Ask the registries for manifests, at the same time; the first in order that has its own.
+
+    And those before it. One that is silent is waited for longer where no other has answered.
+    """
+    started = time.monotonic()
     running = [
         process.start(["docker", "buildx", "imagetools", "inspect", "--raw", candidate])
         for candidate in candidates
     ]
-    answers = [one.wait(timeout=UPSTREAM_SECONDS) for one in running]
-    for candidate, answer in zip(candidates, answers, strict=True):
-        if answer.succeeded:
-            return candidate, ""
-    last = answers[-1].stderr.strip().splitlines() if answers else []
-    return None, last[-1].removeprefix("ERROR: ") if last else "no answer"
+    answers: dict[int, process.Completed] = {}
+    for seconds in (MIRROR_SECONDS, UPSTREAM_SECONDS):
+        for position, one in enumerate(running):
+            if position not in answers and one.ends_within(started + seconds - time.monotonic()):
+                answers[position] = one.wait()
+            if position in answers and answers[position].succeeded:
+                break
+        if any(answer.succeeded for answer in answers.values()):
+            break
+    passed_over = []
+    found = None
+    for position, one in enumerate(running):
+        # What still runs is killed.
+        answer = answers[position] if position in answers else one.wait(timeout=0)
+        if found is None and answer.succeeded:
+            found = candidates[position]
+        elif found is None:
+            passed_over.append(PassedOver(candidates[position], _reason(answer)))
+    return found, tuple(passed_over)
+
+
+def _origin(reference: str, resolved: str) -> ImageOrigin:
+    return ImageOrigin.UPSTREAM if reference == resolved else ImageOrigin.MIRROR
+
+
+def _fingerprint(wanted: Mapping[str, str], mirrors: Sequence[str], engine: EngineFacts) -> str:
+    return json.dumps([list(wanted.items()), list(mirrors), engine.identity])
+
+
+def _remember(state: State, fingerprint: str, found: Iterable[BaseImage]) -> None:
+    # Who was passed over is of the build that saw it.
+    entries = [{**asdict(one), "passed_over": ()} for one in found]
+    state.remember("base-images", fingerprint, entries)
 
 
 def resolve_base_images(
@@ -95,12 +159,13 @@ def resolve_base_images(
 
     Raises ImageUnavailableError naming every image that is nowhere.
     """
-    fingerprint = json.dumps([list(wanted.items()), list(mirrors), engine.identity])
+    fingerprint = _fingerprint(wanted, mirrors, engine)
     if not fresh:
         remembered = state.recall("base-images", fingerprint, REMEMBERED_SECONDS)
         if isinstance(remembered, list):
             return tuple(
-                BaseImage(**{**one, "origin": ImageOrigin(one["origin"])}) for one in remembered
+                BaseImage(**{**one, "origin": ImageOrigin(one["origin"]), "passed_over": ()})
+                for one in remembered
             )
 
     stand_ins = {reference: stand_in_for(reference) for reference in wanted.values()}
@@ -114,12 +179,13 @@ def resolve_base_images(
             found.append(BaseImage(argument, reference, reference, ImageOrigin.ENGINE))
             continue
         at_mirrors = mirror_references(reference, mirrors)
-        reachable, why = _first_reachable((*at_mirrors, reference))
+        reachable, passed_over = _first_reachable((*at_mirrors, reference))
         stand_in = stand_ins[reference]
         if reachable:
-            origin = ImageOrigin.UPSTREAM if reachable == reference else ImageOrigin.MIRROR
-            found.append(BaseImage(argument, reference, reachable, origin))
+            origin = _origin(reference, reachable)
+            found.append(BaseImage(argument, reference, reachable, origin, passed_over))
         elif stand_in and stand_in in held:
+            # That no registry answered is said of a stand-in anyway.
             found.append(BaseImage(argument, reference, stand_in, ImageOrigin.STAND_IN))
         else:
             places = " nor any mirror" if at_mirrors else ""
@@ -129,12 +195,66 @@ def resolve_base_images(
             problems.append(
                 Problem(
                     f"the image {reference} is not in the engine, and neither its registry{places} "
-                    f"has it for us: {why}",
+                    f"has it for us: {passed_over[-1].reason}",
                     where=f"DOCKYARD_{argument}",
                     hint=hint,
                 )
             )
     if problems:
         raise ImageUnavailableError(*problems)
-    state.remember("base-images", fingerprint, [asdict(one) for one in found])
+    _remember(state, fingerprint, found)
     return tuple(found)
+
+
+def resolve_elsewhere(
+    images: Sequence[BaseImage],
+    failed: Mapping[str, str],
+    *,
+    mirrors: Sequence[str],
+    state: State,
+    engine: EngineFacts,
+) -> tuple[BaseImage, ...] | None:
+    """Find images anew whose place failed in the middle of a build, at the places after it.
+
+    ``failed``: why, by the build argument. What is found is recalled for an hour, so that the next
+    build does not go there again. None where an image is nowhere else.
+    """
+    found = []
+    for image in images:
+        if image.argument not in failed:
+            found.append(image)
+            continue
+        if image.origin is not ImageOrigin.MIRROR:
+            return None  # upstream is the last, and what the engine holds comes from nowhere
+        places = (*mirror_references(image.requested, mirrors), image.requested)
+        left = places[places.index(image.resolved) + 1 :] if image.resolved in places else ()
+        reachable, passed_over = _first_reachable(left) if left else (None, ())
+        if reachable is None:
+            return None
+        here = PassedOver(image.resolved, failed[image.argument])
+        found.append(
+            replace(
+                image,
+                resolved=reachable,
+                origin=_origin(image.requested, reachable),
+                passed_over=(*image.passed_over, here, *passed_over),
+            )
+        )
+    wanted = {image.argument: image.requested for image in images}
+    _remember(state, _fingerprint(wanted, mirrors, engine), found)
+    return tuple(found)
+
+
+def passed_over_notes(images: Iterable[BaseImage]) -> tuple[str, ...]:
+    """Say which mirrors did not give an image, and which place did; several images in one note."""
+    said: dict[tuple[str, str, str], dict[str, None]] = {}
+    for image in images:
+        taken = image.resolved.partition("/")[0]
+        taken = "its own registry" if image.origin is ImageOrigin.UPSTREAM else taken
+        for one in image.passed_over:
+            where = one.reference.partition("/")[0]
+            said.setdefault((where, one.reason, taken), {})[image.requested] = None
+    return tuple(
+        f"the image mirror {where} did not give {' and '.join(names)}: {reason}; {taken} did"
+        for (where, reason, taken), names in said.items()
+    )

@@ -61,11 +61,19 @@ class Running:
 
     arguments: tuple[str, ...]
     process: subprocess.Popen[bytes]
+    _output: tuple[bytes, bytes] | None = None
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for the end, and kill nothing; whether it came. It looks at least once."""
+        if self._output is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._output = self.process.communicate(timeout=max(seconds, 0.05))
+        return self._output is not None
 
     def wait(self, timeout: float | None = None) -> Completed:
         """Wait for the end; kills the program after ``timeout`` seconds (status -9)."""
         try:
-            stdout, stderr = self.process.communicate(timeout=timeout)
+            stdout, stderr = self._output or self.process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             self.process.kill()
             stdout, stderr = self.process.communicate()
@@ -137,13 +145,19 @@ def run(
 
 
 def interruptible(handled: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGHUP)) -> None:
-    """Turn the given signals into :class:`Interrupted`, in the main thread."""
+    """Turn the given signals into :class:`Interrupted`, in the main thread, which alone gets them.
+
+    One that is ignored stays ignored: ``nohup`` wants it so.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise Interrupted(signal.Signals(number).name)
 
+    if threading.current_thread() is not threading.main_thread():
+        return
     for one in handled:
-        signal.signal(one, interrupt)
+        if signal.getsignal(one) is not signal.SIG_IGN:
+            signal.signal(one, interrupt)
 
 
 class DeferredInterrupts:

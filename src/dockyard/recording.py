@@ -6,10 +6,12 @@ import csv
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dockyard import __version__
+from dockyard.base_images import passed_over_notes
 from dockyard.dockerfile import (
     APPLICATION_FOLDER,
     APPLICATION_STAGE,
@@ -245,6 +247,7 @@ def record_build(
                 "requested": one.requested,
                 "resolved": one.resolved,
                 "origin": str(one.origin),
+                "passed_over": [asdict(place) for place in one.passed_over],
             }
             for one in prepared.base_images
         ),
@@ -267,7 +270,11 @@ def record_build(
         context_bytes=sum(context) if context else None,
         steps=tuple(_step(step, positions) for step in trace.steps),
         settings=masked(settings),
-        notes=(*prepared.notes, *layer_notes(line for step in trace.steps for line in step.log)),
+        notes=(
+            *prepared.notes,
+            *passed_over_notes(prepared.base_images),
+            *layer_notes(line for step in trace.steps for line in step.log),
+        ),
         warnings=tuple(warning.short for warning in trace.warnings),
         error=str(error) if error else None,
         caches=name_caches(trace.caches, prepared.definition.cache_from, _cache_targets(prepared)),

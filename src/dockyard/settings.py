@@ -108,6 +108,7 @@ class Settings:
     uv_mirrors: tuple[str, ...]
     uv_mirror_timeout: int
     image_mirrors: tuple[str, ...]
+    image_mirror_timeout: int
     registry_timeout: int | None
     insecure_registries: tuple[str, ...]
     ca_file: Path | None

@@ -349,6 +349,9 @@ FIELDS: tuple[Field, ...] = (
     _own(_NETWORK, "image_mirrors", Kind.STRINGS, (),
          "Mirrors of Docker Hub (host[/prefix]), or of another registry (registry=host[/prefix]).",
          rule=_IMAGE_MIRROR, example="docker.m.daocloud.io,ghcr.io=ghcr.nju.edu.cn"),
+    _own(_NETWORK, "image_mirror_timeout", Kind.INTEGER, 20,
+         "How long a mirror of images may send nothing to a build before it is stopped and "
+         "goes on with the next, in seconds.", minimum=1),
     _own(_NETWORK, "registry_timeout", Kind.INTEGER, None,
          "How long a registry may stay silent, in seconds, before it is given up. Without it, 30 "
          "where Dockyard talks to it itself, and 600 where the engine or a builder does, which "

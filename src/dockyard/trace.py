@@ -19,6 +19,7 @@ __all__ = [
     "Step",
     "busy_seconds",
     "hit_rates",
+    "is_cancellation",
 ]
 
 # The kinds whose caching is the user's concern: what a Dockerfile's own instructions do.
@@ -184,9 +185,7 @@ class BuildTrace:
         failed = [
             step
             for step in self.steps
-            if step.error
-            and step.kind != StepKind.CACHE_IMPORT
-            and not _is_cancellation(step.error)
+            if step.error and step.kind != StepKind.CACHE_IMPORT and not is_cancellation(step.error)
         ]
         return min(
             failed,
@@ -217,7 +216,8 @@ class BuildTrace:
         )
 
 
-def _is_cancellation(error: str) -> bool:
+def is_cancellation(error: str) -> bool:
+    """Whether a step was given up because another failed, or the build was stopped."""
     return bool(re.search(r"(?:context canceled|graceful stop)\W*$", error))
 
 

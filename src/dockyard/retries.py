@@ -1,0 +1,57 @@
+"""Further tries of a build that failed for the sake of a mirror or a cache."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dockyard.image_faults import images_at_fault
+from dockyard.image_watch import images_elsewhere, with_images
+
+if TYPE_CHECKING:
+    from dockyard.base_images import BaseImage
+    from dockyard.preparation import Prepared
+    from dockyard.silence import RegistrySilence
+    from dockyard.state import State
+    from dockyard.trace import BuildTrace
+
+__all__ = ["Retries"]
+
+# A build is run again without a cache at fault; and once more where the builder still hands out
+# what it had received of a damaged layer, which it forgets by that (seen with BuildKit 0.32).
+CACHE_RETRIES = 2
+
+
+class Retries:
+    """The further tries of one build. They end: an image has so many places, a cache so many."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._without_caches = 0
+
+    def next(
+        self,
+        prepared: Prepared,
+        trace: BuildTrace,
+        silence: RegistrySilence | None = None,
+        elsewhere: tuple[BaseImage, ...] | None = None,
+    ) -> tuple[Prepared, str] | None:
+        """Prepare another try of a build that failed, with the reason; None where there is none.
+
+        ``silence`` and ``elsewhere``: what it was stopped for, if it was; the latter says where its
+        base images are to be had.
+        """
+        if elsewhere is None and silence is None:
+            failed = images_at_fault(trace, prepared.base_images)
+            elsewhere = images_elsewhere(prepared, failed, self._state)
+        if elsewhere:
+            again = with_images(prepared, elsewhere)
+            return again, "the build was started again, with a base image from another place"
+        if prepared.caches is None or self._without_caches == CACHE_RETRIES:
+            return None
+        from dockyard.build_retry import without_faulty_caches
+
+        without = without_faulty_caches(prepared, prepared.caches, trace, silence)
+        if without is None:
+            return None
+        self._without_caches += 1
+        return without, "the build was started again, without a cache that was at fault"

@@ -122,6 +122,12 @@ _UNREACHABLE = re.compile(
 )
 
 
+_OTHER_CONTENT = re.compile(
+    r"unexpected commit (?:digest|size)|failed size validation|digest.{0,20}(?:invalid|not match)",
+    re.IGNORECASE,
+)
+
+
 def image_error(text: str, reference: str, *, push: bool) -> DockyardError:
     """Turn the engine's message about one image into an error with what to do next."""
     host = reference.partition("/")[0]
@@ -158,6 +164,19 @@ def image_error(text: str, reference: str, *, push: bool) -> DockyardError:
         return NetworkError(
             f"{host} cannot be reached by the engine: {said}",
             hint="see whether the registry runs and DOCKYARD_REGISTRY names it, then try again",
+        )
+    if _OTHER_CONTENT.search(said):
+        way = "sent to" if push else "served by"
+        return NetworkError(
+            f"a layer {way} {host} arrives as another content: {said}",
+            hint="try again; if it stays so, the registry's storage, or a proxy on the way, is "
+            "broken",
+        )
+    if "redirect" in lowered:
+        return NetworkError(
+            f"{host} redirects without end: {said}",
+            hint="see whether DOCKYARD_REGISTRY names an OCI registry, and what a proxy on the way "
+            "makes of its addresses",
         )
     if re.search(r"\b5\d\d\b|unexpected status|internal server error", lowered):
         return NetworkError(

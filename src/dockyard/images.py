@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dockyard.display.transfer import TransferProgress
     from dockyard.settings import Settings
 
-__all__ = ["ImageTransfer", "image_lines", "pull_image", "push_image"]
+__all__ = ["ImageTransfer", "image_lines", "news", "pull_image", "push_image"]
 
 # How long the engine may be silent, in seconds, where no setting says so: a registry may take its
 # time over a large layer.
@@ -89,7 +89,7 @@ def push_image(
     repository = _repository(settings)
     with _engine(settings, repository, environment) as engine:
         references = _names(engine, repository, tag)
-        followed = _transfer(engine, references, environment, progress, push=True)
+        followed = _transfer(settings, engine, references, environment, progress, push=True)
     with open_repository(settings, repository, environment) as client:
         layers, notes = _layers(client, followed[-1].digest, None)
     return ImageTransfer(
@@ -114,7 +114,7 @@ def pull_image(
     repository = _repository(settings)
     reference = f"{repository}:{tag}"
     with _engine(settings, repository, environment) as engine:
-        followed = _transfer(engine, (reference,), environment, progress, push=False)
+        followed = _transfer(settings, engine, (reference,), environment, progress, push=False)
         described = _described(engine, reference)
     with open_repository(settings, repository, environment) as client:
         layers, notes = _layers(client, followed[0].digest, described.get("Architecture"))
@@ -172,16 +172,41 @@ def _engine(
             yield client
     except (DockerException, requests.RequestException) as error:
         if "read timed out" in str(error).lower():
-            host, _ = split_repository(repository)
-            raise NetworkError(
-                f"{host} has said nothing to the engine for {silence} s",
-                hint="see whether the registry and the way to it are well, and try again; "
-                "DOCKYARD_REGISTRY_TIMEOUT says how long it may be silent",
-            ) from error
+            raise _silent(repository, silence) from error
         raise EngineError(
             f"the Docker Engine does not answer as it should: {_explanation(error)}",
             hint="`docker version` shows whether it runs and this user may talk to it",
         ) from error
+
+
+def _silent(repository: str, seconds: float) -> NetworkError:
+    host, _ = split_repository(repository)
+    return NetworkError(
+        f"{host} has said nothing to the engine for {seconds:g} s",
+        hint="see whether the registry and the way to it are well, and try again; "
+        "DOCKYARD_REGISTRY_TIMEOUT says how long it may be silent",
+    )
+
+
+def news(
+    events: Iterable[dict[str, Any]],
+    silence: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[dict[str, Any]]:
+    """Yield the engine's events until none has said anything new for ``silence`` seconds.
+
+    It repeats how far a layer is ten times a second, also of one that does not come. Unpacking one
+    is no registry's silence. Raises TimeoutError after silence.
+    """
+    told: dict[str, dict[str, Any]] = {}
+    heard = clock()
+    for event in events:
+        about = str(event.get("id", ""))
+        if told.get(about) != event or event.get("status") == "Extracting":
+            told[about], heard = event, clock()
+        elif clock() - heard > silence:
+            raise TimeoutError
+        yield event
 
 
 def _explanation(error: Exception) -> str:
@@ -211,6 +236,7 @@ def _names(engine: APIClient, repository: str, tag: str | None) -> tuple[str, ..
 
 
 def _transfer(
+    settings: Settings,
     engine: APIClient,
     references: Iterable[str],
     environment: Mapping[str, str],
@@ -221,6 +247,7 @@ def _transfer(
     from docker.errors import APIError
 
     followed = []
+    silence = settings.registry_timeout or SILENCE_SECONDS
     for reference in references:
         repository, _, tag = reference.rpartition(":")
         host, _ = split_repository(repository)
@@ -236,12 +263,14 @@ def _transfer(
                 decode=True,
                 auth_config=_authentication(credential, host),
             )
-            for event in stream:
+            for event in news(stream, silence):
                 progress.advance(events.feed(event))
                 if events.error:
                     break
         except APIError as error:
             events.error = _explanation(error)
+        except TimeoutError as error:
+            raise _silent(repository, silence) from error
         finally:
             progress.end()
         if events.error:

@@ -13,6 +13,7 @@ from dockyard.errors import (
     NetworkError,
 )
 from dockyard.image_events import ImageEvents, Moved, count_layers, image_error
+from dockyard.images import news
 
 LARGE, SMALL = "d98189f5c1a1" + "0" * 52, "faa1480e4772" + "0" * 52
 LAYERS = {f"sha256:{LARGE}": 19_369_935, f"sha256:{SMALL}": 120}
@@ -126,3 +127,31 @@ def test_what_each_message_means(text: str, push: bool, kind: type[Exception], h
     error = image_error(text, "r.io/app:x", push=push)
     assert type(error) is kind
     assert hint in (error.problems[0].hint or "")
+
+
+def test_events_that_repeat_themselves_are_silence() -> None:
+    times = iter([0.0, 1.0, 2.0, 11.0, 99.0])
+    same = event("Downloading", LARGE, current=5, total=10)
+    told = news([same, event("Waiting", SMALL), same, same, same], 10, lambda: next(times))
+    assert [next(told) for _ in range(3)] == [same, event("Waiting", SMALL), same]
+    with pytest.raises(TimeoutError):
+        next(told)
+
+    times = iter([0.0, 1.0, 20.0, 40.0])
+    unpacked = event("Extracting", LARGE, current=1)
+    assert len(list(news([unpacked] * 3, 10, lambda: next(times)))) == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (f"failed commit on ref: unexpected commit digest {DIGEST}, expected x", "another content"),
+        ("failed to do request: stopped after 10 redirects", "redirects without end"),
+    ],
+)
+def test_what_a_broken_way_makes_of_a_layer(said: str, words: str) -> None:
+    for push in (True, False):
+        error = image_error(said, "registry.example.com/app:1", push=push)
+        assert isinstance(error, NetworkError)
+        assert words in str(error)
+        assert "registry.example.com" in str(error)

@@ -41,7 +41,7 @@ CASES: tuple[Case, ...] = (
     *_cases(Operation.BUILD, Target.INDEX, EVERY, (B, M)),
     *_cases(Operation.BUILD, Target.INDEX, BODIES, (E,)),
     *_cases(Operation.BUILD, Target.MIRROR, EVERY, (M,)),
-    *_cases(Operation.BUILD, Target.REGISTRY, _without("corrupt", "truncate"), (B,)),
+    *_cases(Operation.BUILD, Target.REGISTRY, _without("corrupt", "truncate", "expired-tls"), (B,)),
     *_cases(Operation.BUILD_PUSH, Target.REGISTRY, EVERY, ALL_MOMENTS),
     *_cases(Operation.PUSH, Target.REGISTRY, EVERY, ALL_MOMENTS),
     *_cases(Operation.PULL, Target.REGISTRY, EVERY, ALL_MOMENTS),

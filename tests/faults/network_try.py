@@ -35,7 +35,7 @@ def attempt(world: World, case: Case) -> Outcome:
     changes = {}
     if proxy.tls:
         proxy.strikes = 0
-        changes = dict(world.expired_settings(case.target))
+        changes = dict(work.expired())
     else:
         proxy.arm(case.fault, case.moment, healthy)
     started = time.monotonic()

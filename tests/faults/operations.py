@@ -39,6 +39,10 @@ class Work:
         """Name what was not delivered."""
         return []
 
+    def expired(self) -> Mapping[str, str]:
+        """Settings by which the command meets a server whose certificate has expired."""
+        return self.world.expired_settings(self.target)
+
     @property
     def moves(self) -> frozenset[str]:
         """What may change though the command failed: “cache”, “tags”."""
@@ -171,14 +175,26 @@ class _Optimize(Work):
 
     @property
     def settings(self) -> Mapping[str, str]:  # type: ignore[override]
-        world = self.world
-        mirrors = [
-            f"http://{world.proxies[one].host}/simple" for one in (Target.INDEX, Target.MIRROR)
-        ]
+        hosts = self.world.proxies
+        mirror = f"http://{hosts[Target.MIRROR].host}/simple"
+        return self._settings(hosts[Target.REGISTRY].host, mirror)
+
+    def _settings(self, registry: str, mirror: str) -> Mapping[str, str]:
+        index = f"http://{self.world.proxies[Target.INDEX].host}/simple"
         return {
-            "DOCKYARD_SBOM_GENERATOR": f"{world.image}:latest@{self.pinned}",
-            "DOCKYARD_UV_MIRRORS": ",".join(mirrors),
+            "DOCKYARD_SBOM_GENERATOR": f"{registry}/{self.world.repository}:latest@{self.pinned}",
+            "DOCKYARD_UV_MIRRORS": f"{index},{mirror}",
         }
+
+    def expired(self) -> Mapping[str, str]:
+        """The same, but for one of the two hosts."""
+        hosts, expired = self.world.proxies, self.world.expired
+        trusted = {"DOCKYARD_CA_FILE": str(self.world.authorities[self.target])}
+        if self.target is Target.REGISTRY:
+            mirror = f"http://{hosts[Target.MIRROR].host}/simple"
+            return {**self._settings(expired[self.target].host, mirror), **trusted}
+        mirror = f"https://{expired[self.target].host}/simple"
+        return {**self._settings(hosts[Target.REGISTRY].host, mirror), **trusted}
 
     def prepare(self) -> None:
         self.pinned = self.world.tags()["latest"]

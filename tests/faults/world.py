@@ -80,16 +80,17 @@ class World:
             target: stack.enter_context(FaultProxy(port)) for target, port in ports.items()
         }
         self.expired: dict[Target, FaultProxy] = {}
+        self.authorities: dict[Target, Path] = {}
         # The engine takes any certificate of a registry on loopback: ours is not there.
         for target, address in ((Target.REGISTRY, own_address()), (Target.INDEX, "127.0.0.1")):
             made = self.folder / f"tls-{target}"
             made.mkdir(parents=True)
-            authority, *tls = expired_certificate(made, address)
+            self.authorities[target], *tls = expired_certificate(made, address)
             pair = (tls[0], tls[1])
             proxy = FaultProxy(ports[target], address=address, tls=pair)
             self.expired[target] = stack.enter_context(proxy)
-            self.authority = authority  # of the last one: the index's
         self.expired[Target.MIRROR] = self.expired[Target.INDEX]
+        self.authorities[Target.MIRROR] = self.authorities[Target.INDEX]
         self.made = stack.enter_context(Cleanup())
         for folder in ("wheels", "tmp", "cache"):
             (self.folder / folder).mkdir()
@@ -115,7 +116,8 @@ class World:
         }
         self.service.assign(self.wheels[:2], self.wheels[2:])
         for tag in ("latest", "0.1.0"):
-            self.made.name("image", f"{self.image}:{tag}")
+            for host in (self.proxies[Target.REGISTRY].host, self.expired[Target.REGISTRY].host):
+                self.made.name("image", f"{host}/{self.repository}:{tag}")
         self.touch()
         done = self.invoke("build", "--push", DOCKYARD_CACHE_BACKENDS="registry")
         if done.status:
@@ -152,9 +154,9 @@ class World:
     def expired_settings(self, target: Target) -> Mapping[str, str]:
         """Settings by which a command meets the server whose certificate has expired."""
         host = self.expired[target].host
+        trusted = {"DOCKYARD_CA_FILE": str(self.authorities[target])}
         if target is Target.REGISTRY:
-            return {"DOCKYARD_REGISTRY": f"{host}/team"}
-        trusted = {"DOCKYARD_CA_FILE": str(self.authority)}
+            return {"DOCKYARD_REGISTRY": f"{host}/team", **trusted}
         name = "UV_DEFAULT_INDEX" if target is Target.INDEX else "DOCKYARD_UV_MIRRORS"
         return {name: f"https://{host}/simple", **trusted}
 

@@ -31,7 +31,13 @@ __all__ = ["bench"]
         "commits": "replay so many made-up commits of the project instead: real builds, hit rates; "
         "--environment registry builds each on a builder that starts empty; --output adds the "
         "averages to a bench's result",
-        "seed": "with --commits: what the commits are drawn with (default: 1)",
+        "fleet": "let so many builders, on one registry, build code changes that arrive at random, "
+        "with Dockyard and with one layer; --output adds it to a bench's result",
+        "builds": "with --fleet: so many changes (default: three for every two builders)",
+        "rate": "with --fleet: so many arrive in a minute, on average (default: 4)",
+        "keep-state": "with --fleet: builders keep what earlier builds left (default: each build "
+        "meets an empty one)",
+        "seed": "with --commits or --fleet: what they are drawn with (default: 1)",
         "history": "replay the lock's history of a repository instead (its path or URL, or JSON "
         "files of lock versions): the bytes that each way to divide it would have moved",
         "lock": "with --history: which lock, where the repository has several",
@@ -57,6 +63,10 @@ def bench(
     update: str = "",
     dry_run: bool = False,
     commits: int = 0,
+    fleet: int = 0,
+    builds: int = 0,
+    rate: float = 4.0,
+    keep_state: bool = False,
     seed: int = 1,
     history: str = "",
     lock: str = "",
@@ -94,6 +104,24 @@ def bench(
         emit(
             commits_text(
                 task_settings(), wanted, os.environ, sys.stderr, output=output, as_json=json
+            )
+        )
+        return
+    if fleet:
+        from dockyard.bench.fleet_command import fleet_text
+        from dockyard.bench.fleet_plan import FleetRequest
+
+        interruptible()
+        emit(
+            fleet_text(
+                task_settings(),
+                FleetRequest(fleet, builds, rate, seed, keep_state),
+                os.environ,
+                sys.stderr,
+                bandwidth=bandwidth,
+                output=output,
+                dry_run=dry_run,
+                as_json=json,
             )
         )
         return

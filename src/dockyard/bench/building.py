@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,16 +25,22 @@ class Built:
 
 
 def run_timed(
-    command: Sequence[str], *, directory: Path, environment: Mapping[str, str], records: Path | None
+    command: Sequence[str],
+    *,
+    directory: Path,
+    environment: Mapping[str, str],
+    records: Path | None,
+    tick: Callable[[], None] | None = None,
 ) -> Built:
     """Run a build, buildx's with rawjson progress or ``invoke build``, whose record is then read.
 
-    Raises BuildFailedError with the end of what it said.
+    ``tick`` is called ten times a second; what it raises stops the build. Raises BuildFailedError
+    with the end of what the build said.
     """
     lines: list[bytes] = []
     started = time.monotonic()
     with process.follow(command, environment=environment, directory=directory) as child:
-        lines.extend(child.lines())
+        lines.extend(child.lines(tick))
         status = child.wait()
     seconds = time.monotonic() - started
     if status:

@@ -46,7 +46,7 @@ def remove_leftovers(folder: Path) -> tuple[str, ...]:
     """Remove builders, containers, images and folders of benches that were killed; their names."""
     listings: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
         (("buildx", "ls", "--format", "{{.Name}}"), ("buildx", "rm", "--force")),
-        (("ps", "--all", "--format", "{{.Names}}"), ("rm", "--force")),
+        (("ps", "--all", "--format", "{{.Names}}"), ("rm", "--force", "--volumes")),
         (("image", "ls", "--format", "{{.Repository}}:{{.Tag}}"), ("image", "rm", "--force")),
     )
     removed: list[str] = []

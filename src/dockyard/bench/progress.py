@@ -14,26 +14,27 @@ if TYPE_CHECKING:
 
     from dockyard.bench.results import Measurement
 
-__all__ = ["BenchProgress", "choose_bench_progress"]
+__all__ = ["BenchProgress", "choose_bench_progress", "outcome"]
 
 
 class BenchProgress(Protocol):
-    """Shows a bench: ``say`` what is done now, ``advance`` when a cell is measured."""
+    """Shows a bench: ``say`` what is done now, ``advance`` with what was measured."""
 
-    def begin(self, total: int) -> None:
-        """Show that so many cells are to be measured."""
+    def begin(self, total: int, *, steady: bool = True) -> None:
+        """Show that so many measurements are to be made; ``steady``: each takes about as long."""
 
     def say(self, what: str) -> None:
         """Show what is done now."""
 
-    def advance(self, measurement: Measurement) -> None:
-        """Show that a cell is measured."""
+    def advance(self, text: str) -> None:
+        """Show one that is made."""
 
     def end(self) -> None:
         """Give the terminal back."""
 
 
-def _outcome(measurement: Measurement) -> str:
+def outcome(measurement: Measurement) -> str:
+    """Say in a line what was measured in a cell."""
     return (
         f"{measurement.cell}: {format_seconds(measurement.seconds)}, "
         f"{format_bytes(measurement.bytes_down)} down, {format_bytes(measurement.bytes_up)} up"
@@ -47,20 +48,23 @@ class LineProgress:
         self._lines, self._clock = lines, clock
         self._total = self._done = 0
         self._started = 0.0
+        self._steady = True
 
-    def begin(self, total: int) -> None:
+    def begin(self, total: int, *, steady: bool = True) -> None:
         """Note the time."""
         self._total, self._done, self._started = total, 0, self._clock()
+        self._steady = steady
 
     def say(self, what: str) -> None:
         """Write what begins."""
         self._lines.write(f"[{self._done + 1}/{self._total}] {what}")
 
-    def advance(self, measurement: Measurement) -> None:
+    def advance(self, text: str) -> None:
         """Write what was measured, and what is left."""
         self._done += 1
         left = (self._clock() - self._started) / self._done * (self._total - self._done)
-        self._lines.write(f"    {_outcome(measurement)}; about {format_seconds(left)} left")
+        estimate = f"; about {format_seconds(left)} left" if self._steady else ""
+        self._lines.write(f"    {text}{estimate}")
 
     def end(self) -> None:
         """Write nothing: the result says it."""
@@ -73,7 +77,7 @@ class BarProgress:
         self._progress = counting_progress(console, left=True)
         self._task = self._progress.add_task("")
 
-    def begin(self, total: int) -> None:
+    def begin(self, total: int, *, steady: bool = True) -> None:
         """Draw the bar."""
         self._progress.update(self._task, total=total)
         self._progress.start()
@@ -82,9 +86,9 @@ class BarProgress:
         """Write beside the bar what is done."""
         self._progress.update(self._task, description=what)
 
-    def advance(self, measurement: Measurement) -> None:
+    def advance(self, text: str) -> None:
         """Draw it longer."""
-        self._progress.console.print(_outcome(measurement), markup=False)
+        self._progress.console.print(text, markup=False)
         self._progress.advance(self._task)
 
     def end(self) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dockyard.bench.commits_result import CommitReplay, replay_of
+from dockyard.bench.fleet_result import FleetResult, fleet_json, fleet_of
 from dockyard.bench.scenarios import Cell, Selection, cells
 from dockyard.errors import RecordError
 from dockyard.state import write_atomically
@@ -94,7 +95,7 @@ class BenchResult:
 
     ``command`` is the command line. ``bandwidth`` is in bits per second and direction, null where
     nothing was shaped. ``changes`` says for each scenario what changed. ``replays`` has commits
-    that were replayed, once for each environment.
+    that were replayed, once for each environment, ``fleets`` fleets of builders that built changes.
     """
 
     started: str
@@ -110,6 +111,7 @@ class BenchResult:
     changes: dict[str, str]
     measurements: tuple[Measurement, ...] = ()
     replays: tuple[CommitReplay, ...] = ()
+    fleets: tuple[FleetResult, ...] = ()
     schema: int = SCHEMA
 
     @property
@@ -141,9 +143,21 @@ class BenchResult:
         others = (one for one in self.replays if one.environment != replayed.environment)
         return replace(self, replays=(*others, replayed))
 
+    def with_fleet(self, fleet: FleetResult) -> BenchResult:
+        """Add a fleet, in place of an earlier one of as many builders of the same kind."""
+
+        def kind(one: FleetResult) -> tuple[object, ...]:
+            return (one.builders, one.keeps_state, one.bandwidth)
+
+        others = (one for one in self.fleets if kind(one) != kind(fleet))
+        return replace(self, fleets=(*others, fleet))
+
     def as_json(self) -> str:
         """Render as indented JSON with the schema first."""
-        values = asdict(self) | {"replays": [one.as_json() for one in self.replays]}
+        values = asdict(self) | {
+            "replays": [one.as_json() for one in self.replays],
+            "fleets": [fleet_json(one) for one in self.fleets],
+        }
         return json.dumps({"schema": values.pop("schema"), **values}, indent=1, ensure_ascii=False)
 
 
@@ -195,6 +209,7 @@ def read_result(path: Path) -> BenchResult:
                 "versions": _read(Versions, values["versions"]),
                 "measurements": tuple(_read(Measurement, one) for one in measured),
                 "replays": tuple(map(replay_of, _tuple(values.get("replays", []), [dict]))),
+                "fleets": tuple(map(fleet_of, _tuple(values.get("fleets", []), [dict]))),
             },
         )
     except (KeyError, TypeError, ValueError) as error:

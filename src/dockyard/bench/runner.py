@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dockyard import process
 from dockyard.bench.fresh import FreshBuilders
+from dockyard.bench.progress import outcome
 from dockyard.bench.results import BenchResult, Machine, Measurement, Versions, write_result
 from dockyard.bench.scenarios import Cell, Selection
 from dockyard.bench.site import open_site
@@ -72,7 +73,7 @@ def run_bench(
                 measurement = _measured(site, environments[cell.environment], cell)
                 result = result.with_measurement(measurement)
                 write_result(path, result)
-                progress.advance(measurement)
+                progress.advance(outcome(measurement))
     finally:
         progress.end()
     return result

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from dockyard.bench.bandwidth import format_bandwidth
 from dockyard.bench.commits_result import replay_markdown
+from dockyard.bench.fleet_result import fleet_markdown, fleet_title
 from dockyard.bench.medians import METRICS, Summary, summary_of
 from dockyard.bench.results import BenchResult
 from dockyard.bench.scenarios import DOCKERFILES, ENVIRONMENTS, SCENARIOS
@@ -40,6 +41,8 @@ def markdown(result: BenchResult) -> str:
         parts.append(f"### {commits}, mostly of code: {where[0].lower()}{where[1:]}")
         parts.append("Means per commit; a rate is the share of steps that were cached.")
         parts.append(replay_markdown(one).strip())
+    for fleet in result.fleets:
+        parts += [f"### {fleet_title(fleet)}", fleet_markdown(fleet)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -56,9 +59,10 @@ def _about(result: BenchResult) -> str:
         for name, text in result.changes.items()
         if text != "nothing"
     )
+    project = f"`{result.project}`" + (f" ({changes})" if changes else "")
     return (
-        f"`{result.command}` on {result.started[:10]}: {runs}. Project: `{result.project}` "
-        f"({changes}). {machine.cpu}, {format_count(machine.cores, 'core')}, "
+        f"`{result.command}` on {result.started[:10]}: {runs}. Project: {project}. "
+        f"{machine.cpu}, {format_count(machine.cores, 'core')}, "
         f"{format_bytes(machine.memory)} of memory, {machine.system}. "
         f"Docker Engine {versions.engine}, buildx {versions.buildx}, "
         f"BuildKit {versions.buildkit or 'unknown'}, uv {versions.uv}, Dockyard "

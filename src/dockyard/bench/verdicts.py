@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dockyard.bench.dockerfiles import OURS
+from dockyard.bench.fleet_result import BASE, FleetResult
 from dockyard.bench.medians import ratio
 from dockyard.bench.results import BenchResult
 
-__all__ = ["Target", "Verdict", "verdict_lines", "verdicts"]
+__all__ = ["Target", "Verdict", "fleet_verdict", "verdict_line", "verdict_lines", "verdicts"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ TARGETS = (
 )
 NOT_SLOWER_THAN = ("uv", "uv-depot")
 TOLERANCE = 1.05
+FLEET_LIMIT = 0.01
 
 
 def verdicts(result: BenchResult) -> tuple[Verdict, ...]:
@@ -71,14 +73,27 @@ def verdicts(result: BenchResult) -> tuple[Verdict, ...]:
             result, target.metric, target.environment, target.scenario, OURS, target.base
         )
         found.append(Verdict(target, measured.median if measured else None))
-    return tuple(found)
+    return (*found, *filter(None, map(fleet_verdict, result.fleets)))
+
+
+def fleet_verdict(fleet: FleetResult) -> Verdict | None:
+    """Hold a fleet whose builders start empty against one layer; None where they keep state.
+
+    A builder that kept its state has the one layer, and reads it no more than Dockyard's.
+    """
+    if fleet.keeps_state:
+        return None
+    where = f"fleet of {fleet.builders}"
+    return Verdict(Target(BASE, where, "code-change", "bytes_served", FLEET_LIMIT), fleet.share)
 
 
 def verdict_lines(result: BenchResult) -> list[str]:
     """Write each target with what was measured; those that were not are left out."""
-    words = {True: "pass", False: "MISS"}
-    return [
-        f"{words[verdict.passed]}  {verdict.measured:.4g} ×  {verdict.target}"
-        for verdict in verdicts(result)
-        if verdict.passed is not None and verdict.measured is not None
-    ]
+    return [verdict_line(one) for one in verdicts(result) if one.passed is not None]
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """Write one target with what was measured."""
+    if verdict.measured is None:
+        return f"unknown  {verdict.target}"
+    return f"{'pass' if verdict.passed else 'MISS'}  {verdict.measured:.4g} ×  {verdict.target}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dockyard.bench.commits_result import RATES, CommitReplay
+from dockyard.bench.fleet_result import HEADINGS, fleet_rows, fleet_title
 from dockyard.bench.medians import METRICS, Summary, summarize, summary_of
 from dockyard.bench.results import BenchResult
 from dockyard.bench.scenarios import DOCKERFILES, ENVIRONMENTS, SCENARIOS
@@ -15,6 +16,7 @@ from dockyard.summary import format_rate
 __all__ = [
     "BenchCell",
     "BenchEnvironment",
+    "BenchFleet",
     "BenchReplay",
     "BenchRow",
     "BenchTable",
@@ -89,6 +91,15 @@ class BenchReplay:
 
 
 @dataclass(frozen=True)
+class BenchFleet:
+    """Builders that built changes as they arrived: a row for each Dockerfile."""
+
+    name: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class BenchView:
     """A result: what it ran on, the Dockerfiles that are the columns, and what is missing."""
 
@@ -100,6 +111,7 @@ class BenchView:
     changes: tuple[str, ...]
     verdicts: tuple[BenchVerdict, ...]
     replays: tuple[BenchReplay, ...]
+    fleets: tuple[BenchFleet, ...]
     missing: tuple[str, ...]
 
 
@@ -130,6 +142,10 @@ def view_bench(result: BenchResult) -> BenchView:
             if one.measured is not None
         ),
         replays=tuple(_replay(one) for one in result.replays if one.commits),
+        fleets=tuple(
+            BenchFleet(fleet_title(one), HEADINGS, tuple(map(tuple, fleet_rows(one))))
+            for one in result.fleets
+        ),
         missing=tuple(missing),
     )
 

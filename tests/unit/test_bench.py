@@ -14,6 +14,7 @@ import pytest
 
 from dockyard.bench.bandwidth import Line, TokenBucket, format_bandwidth, parse_bandwidth
 from dockyard.bench.command import Request, bench_text
+from dockyard.bench.commits_result import CommitMeasurement, CommitReplay
 from dockyard.bench.dockerfiles import Caches, buildx_command, invoke_command, shim
 from dockyard.bench.engine_cache import records_of_bench
 from dockyard.bench.leftovers import abandoned
@@ -28,8 +29,9 @@ from dockyard.bench.results import (
 )
 from dockyard.bench.runner import resumed
 from dockyard.bench.scenarios import DOCKERFILES, ENVIRONMENTS, SCENARIOS, Cell, cells, select
+from dockyard.bench.short_tables import short_markdown
 from dockyard.bench.storage import clone_storage, pack, unpack
-from dockyard.bench.tables import END, begin, markdown, regions, with_tables
+from dockyard.bench.tables import END, SHORT, begin, markdown, regions, with_tables
 from dockyard.bench.verdicts import verdict_lines, verdicts
 from dockyard.bench.workspace import checkout, read_changes
 from dockyard.caches.builder_usage import UsageKind, UsageRecord, parse_usage
@@ -425,15 +427,52 @@ def test_tables_replace_what_is_between_the_markers() -> None:
             with_tables(text, "c.json", full_result())
 
 
-def test_the_readme_shows_what_committed_results_say(repository: Path) -> None:
-    text = (repository / "README.md").read_text(encoding="utf-8")
-    shown = regions(text)
-    for name in shown:
-        assert with_tables(text, name, read_result(repository / name)) == text
-    committed = {
-        path.relative_to(repository).as_posix() for path in repository.glob("docs/bench/*")
-    }
-    assert set(shown) == committed
+def test_a_region_may_show_promises_and_times_alone() -> None:
+    text = f"{begin('a.json#short')}\n{END}\n{begin('a.json')}\n{END}\n"
+    shown = regions(with_tables(text, "a.json", full_result()))
+    assert shown["a.json"] == f"{begin('a.json')}\n\n{markdown(full_result())}\n{END}"
+    short = shown["a.json#short"]
+    promise = "| ≤ 0.05 × | 0.01 × | 0.10 s for 10.2 s | reached |"
+    assert promise in short
+    assert "not slower in 36 of 36 cells." in short
+    assert "| less time of a code change | 60–70 % | 99 % (code change) |" in short
+    assert "Time, warm local engine:" in short
+    assert "| Code change | 10.2 s | 10.2 s | 10.2 s | 10.2 s | 0.10 s |" in short
+    assert "bytes that a machine" not in short.lower()
+    # A file's only region takes another result, and stays as short as it was.
+    alone = f"{begin('a.json#short')}\n{END}\n"
+    assert list(regions(with_tables(alone, "b.json", full_result()))) == ["b.json#short"]
+
+
+def test_the_share_of_cached_steps_is_held_against_its_aim() -> None:
+    replay = CommitReplay("examples/mushroom", "warm", "2026-01-02T03:04:05Z", 2, 1, "mark")
+    for number, rate in ((1, 0.9), (2, 1.0)):
+        commit = CommitMeasurement(number, "code", "x", 1.0, rate, rate, rate)
+        replay = replay.with_commit(commit, "abc")
+    text = short_markdown(result(1, replays=(replay,)))
+    assert "| steps that were cached | 75–85 % | 95 % (warm local engine, 2 commits) |" in text
+
+
+def test_promises_that_are_missed_and_cells_that_are_slower_are_said() -> None:
+    measured = result(1)
+    for name, seconds in (("original", 10.0), ("uv", 1.0), ("dockyard", 2.0)):
+        cell = Cell(1, "warm", "code-change", name)
+        measured = measured.with_measurement(measurement(cell, seconds))
+    text = short_markdown(measured)
+    assert "| 0.2 × | 2.00 s for 10.0 s | **missed** |" in text
+    assert "not slower in 0 of 1 cells. Slower by more than 5 %: code change" in text
+    assert "2 × (2.00 s for 1.00 s)" in text
+
+
+def test_documents_show_what_committed_results_say(repository: Path) -> None:
+    results = {path.relative_to(repository).as_posix() for path in repository.glob("docs/bench/*")}
+    shown = set()
+    for page in (*repository.glob("*.md"), *repository.glob("docs/*.md")):
+        text = page.read_text(encoding="utf-8")
+        for name in {region.removesuffix(SHORT) for region in regions(text)}:
+            assert with_tables(text, name, read_result(repository / name)) == text, page.name
+            shown.add(name)
+    assert shown == results
 
 
 def test_targets_are_held_against_what_was_measured() -> None:

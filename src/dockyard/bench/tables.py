@@ -11,13 +11,15 @@ from dockyard.bench.fleet_result import fleet_markdown, fleet_title
 from dockyard.bench.medians import METRICS, Summary, summary_of
 from dockyard.bench.results import BenchResult
 from dockyard.bench.scenarios import DOCKERFILES, ENVIRONMENTS, SCENARIOS
+from dockyard.bench.short_tables import short_markdown
 from dockyard.display.format import format_bytes, format_count, format_seconds
 from dockyard.errors import RecordError
 
-__all__ = ["END", "begin", "markdown", "regions", "with_tables"]
+__all__ = ["END", "SHORT", "begin", "markdown", "regions", "with_tables"]
 
 END = "<!-- bench: end -->"
 _REGION = re.compile(r"<!-- bench: begin (\S+) -->\n.*?" + re.escape(END), re.DOTALL)
+SHORT = "#short"
 UNKNOWN = "–"
 
 
@@ -112,20 +114,30 @@ def begin(name: str) -> str:
 
 
 def regions(text: str) -> dict[str, str]:
-    """Find the regions of tables in a file: the result's path, and the region with its markers."""
+    """Find the regions of tables in a file: the result's path, and the region with its markers.
+
+    A path that ends in ``#short`` asks for what was promised, and for times alone.
+    """
     return {match[1]: match[0] for match in _REGION.finditer(text)}
 
 
 def with_tables(text: str, name: str, result: BenchResult) -> str:
-    """Put a result's tables into the region of that name, or into the only one there is.
+    """Put a result's tables into the regions of that name, or into the only one there is.
 
     Raises RecordError where there is no place for them.
     """
     found = regions(text)
-    region = found.get(name) or (next(iter(found.values())) if len(found) == 1 else None)
-    if region is None:
+    if name not in found and name + SHORT not in found and len(found) == 1:
+        (only,) = found
+        asked = name + SHORT if only.endswith(SHORT) else name
+        text = text.replace(begin(only), begin(asked))
+        found = regions(text)
+    for asked, write in ((name, markdown), (name + SHORT, short_markdown)):
+        if asked in found:
+            text = text.replace(found[asked], f"{begin(asked)}\n\n{write(result)}\n{END}")
+    if name not in found and name + SHORT not in found:
         raise RecordError(
             "there is no place for the tables",
             hint=f"write the lines {begin(name)} and {END} where they are to stand",
         )
-    return text.replace(region, f"{begin(name)}\n\n{markdown(result)}\n{END}")
+    return text

@@ -9,7 +9,10 @@ import pytest
 
 from dockyard.bench.registry_server import Request
 from dockyard.errors import RecordError
+from dockyard.records import write_record
 from dockyard.report.faults import faults_markdown, read_faults, view_faults
+from dockyard.report.gathering import gather_report
+from dockyard.report.page import render_report
 from faults.model import (
     Case,
     Moment,
@@ -23,6 +26,8 @@ from faults.model import (
 )
 from faults.network_cases import CASES, REPRESENTATIVE, WORDS, expected
 from faults.proxy import Healthy
+from support.records import make_record
+from support.settings import make_settings
 
 BUILD = Case(Operation.BUILD, network_fault("stall"), Moment.MIDDLE, Target.INDEX)
 PUSH = Case(Operation.BUILD_PUSH, network_fault("429"), Moment.END, Target.REGISTRY)
@@ -99,3 +104,21 @@ def test_a_file_that_is_no_result_is_named(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(RecordError, match=r"faults\.json"):
             read_faults(path)
+
+
+def test_the_report_shows_the_newest_campaign_else_the_committed_one(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    write_record(tmp_path, make_record(), 5)
+    assert gather_report(settings, 5).faults is None
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/faults.json").write_text(json.dumps(result_as_json(RESULT)))
+    data = gather_report(settings, 5)
+    assert data.faults
+    assert data.faults.tried == 2
+    page = render_report(data)
+    assert "1 of 2 cases survived" in page
+    assert "build-push.registry.429.end: it lost a tag" in page
+    (tmp_path / ".dockyard/faults.json").write_text("{")
+    broken = gather_report(settings, 5)
+    assert broken.faults is None
+    assert [Path(one.path).name for one in broken.unreadable] == ["faults.json"]

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec
 
+from dockyard import known_secrets
 from dockyard.errors import EXIT_BUG, EXIT_INTERRUPTED, DockyardError
 
-__all__ = ["emit", "program", "report", "reported"]
+__all__ = ["emit", "program", "report", "report_interruption", "reported"]
 
 Parameters = ParamSpec("Parameters")
 
@@ -36,7 +37,16 @@ def emit(text: str) -> None:
 def report(error: DockyardError) -> None:
     """Show each problem of an error on standard error: what, where, and what to do next."""
     for problem in error.problems:
-        sys.stderr.write(_as_typed(f"error: {problem}\n"))
+        sys.stderr.write(known_secrets.clean(_as_typed(f"error: {problem}\n")))
+
+
+def report_interruption(error: KeyboardInterrupt | None = None) -> None:
+    """Say on standard error that the command was interrupted, by what, and how to go on."""
+    import shlex
+
+    by = f" by {error}" if error is not None and str(error) else ""
+    again = shlex.join((program, *sys.argv[1:]))
+    sys.stderr.write(f"interrupted{by}\n  → `{again}` again takes up what was done\n")
 
 
 def _report_bug(error: Exception) -> None:
@@ -45,9 +55,12 @@ def _report_bug(error: Exception) -> None:
     from datetime import UTC, datetime
 
     from dockyard import __version__
+    from dockyard.settings_masking import mask_credentials
     from dockyard.state import prepare_state_folder
 
-    text = "".join(traceback.format_exception(error))
+    # A bug's message may quote whatever it stumbled over, and people send it to others.
+    text = mask_credentials(known_secrets.clean("".join(traceback.format_exception(error))))
+    said = mask_credentials(known_secrets.clean(f"{type(error).__name__}: {error}"))
     about = f"dockyard {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
     place = "standard error"
     try:
@@ -57,26 +70,27 @@ def _report_bug(error: Exception) -> None:
         place = str(path)
     except OSError:
         sys.stderr.write(about + text)
-    sys.stderr.write(
-        f"error: a bug in Dockyard: {type(error).__name__}: {error}\n"
-        f"  → please report it with {place}\n"
-    )
+    sys.stderr.write(f"error: a bug in Dockyard: {said}\n  → please report it with {place}\n")
 
 
 def reported(body: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Turn what a task raises into a message and an exit status."""
+    """Turn what a task raises, and a signal that ends it, into a message and an exit status."""
 
     @functools.wraps(body)
     def wrapper(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
         from invoke.exceptions import Exit
 
+        from dockyard.process import interruptible
+
+        interruptible()
+        known_secrets.forget()
         try:
             body(*args, **kwargs)
         except DockyardError as error:
             report(error)
             raise Exit(code=error.exit_code) from error
         except KeyboardInterrupt as error:
-            sys.stderr.write("interrupted\n")
+            report_interruption(error)
             raise Exit(code=EXIT_INTERRUPTED) from error
         except Exit:
             raise

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shlex
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from dockyard.definition import build_environment, secret_environment
 from dockyard.errors import DockyardError
 from dockyard.image_watch import ElsewhereError, ImageWatch
 from dockyard.preparation import BuildOptions, Prepared, prepare
+from dockyard.scratch import ScratchFolder
 from dockyard.settings import redactor
 from dockyard.silence import RegistrySilence, watch_for
 from dockyard.state import State
@@ -139,8 +139,8 @@ def _run(
     beside: Beside,
     state: State,
 ) -> _Ran:
-    with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
-        metadata_file = Path(folder) / "metadata.json"
+    with ScratchFolder() as folder:
+        metadata_file = folder / "metadata.json"
         secrets = dict(prepared.caches.arguments.environment) if prepared.caches else {}
         with (
             process.DeferredInterrupts() as interrupts,
@@ -167,8 +167,8 @@ def _export_caches(
         return caches, ran
     reader, watch = _trace_reader(prepared), watch_for(prepared.settings)
     sources = caches.sources_after(ran.trace)
-    with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
-        metadata_file = Path(folder) / "metadata.json"
+    with ScratchFolder() as folder:
+        metadata_file = folder / "metadata.json"
         with process.follow(
             prepared.definition.exporting_caches(targets, sources).arguments(str(metadata_file)),
             environment=build_environment(prepared.settings, environment),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockyard import process
@@ -17,6 +15,7 @@ from dockyard.builder_description import (
 )
 from dockyard.engine import diagnose_disk, diagnose_engine
 from dockyard.errors import BuilderError, ImageUnavailableError, SettingsError
+from dockyard.scratch import ScratchFolder
 
 if TYPE_CHECKING:
     from dockyard.engine import EngineFacts
@@ -104,8 +103,8 @@ def container_of(docker: tuple[str, ...], name: str) -> BuilderContainer | None:
         return None
     found = json.loads(done.stdout)[0]
     config = None
-    with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
-        copy = Path(folder) / CONFIG_FILE
+    with ScratchFolder() as folder:
+        copy = folder / CONFIG_FILE
         if run((*docker, "container", "cp", f"{name}:{CONFIG_PATH}", str(copy))).succeeded:
             config = copy.read_text(encoding="utf-8", errors="replace")
     return BuilderContainer(

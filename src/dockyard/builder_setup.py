@@ -7,9 +7,7 @@ container each time, so that a change by somebody else is seen.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockyard.builder_description import CONFIG_FILE, WantedBuilder, wanted_builder
@@ -30,6 +28,7 @@ from dockyard.builder_facts import (
 from dockyard.builder_plan import Action, BuilderChange, BuilderPlan, plan_builder
 from dockyard.engine import diagnose_disk, diagnose_engine
 from dockyard.errors import BuilderError, ImageUnavailableError, NetworkError
+from dockyard.scratch import ScratchFolder
 
 if TYPE_CHECKING:
     from dockyard import process
@@ -81,8 +80,8 @@ def _plan(
 def _act(plan: BuilderPlan, docker: tuple[str, ...]) -> None:
     """Run the plan's commands; raises what went wrong in the user's terms."""
     wanted = plan.wanted
-    with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
-        path = Path(folder) / CONFIG_FILE
+    with ScratchFolder() as folder:
+        path = folder / CONFIG_FILE
         path.write_text(wanted.config.render() if wanted.config else "", encoding="utf-8")
         for command in plan.commands(str(path)):
             done = run(command, ACT_SECONDS)

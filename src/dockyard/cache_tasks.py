@@ -36,9 +36,7 @@ def _emit_json(values: Any) -> None:
 def init(context: Context, dry_run: bool = False, json: bool = False) -> None:
     """Make the cache directory and the dedicated builder, repair them, or leave them alone."""
     from dockyard.cache_setup import initialize
-    from dockyard.process import interruptible
 
-    interruptible()
     done = initialize(task_settings(), os.environ, dry_run=dry_run)
     if json:
         _emit_json(done.as_json())
@@ -121,7 +119,6 @@ def _carry_out(
 ) -> None:
     from dockyard.caches.prune import apply_prune, pruned_json
     from dockyard.caches.prune_display import confirmed, plan_lines, pruned_lines
-    from dockyard.process import interruptible
 
     if not json:
         emit("\n".join(plan_lines(plan)))
@@ -131,7 +128,6 @@ def _carry_out(
         return
     if ask and not confirmed(sys.stdin, sys.stderr):
         return
-    interruptible()
     pruned = apply_prune(settings, plan, image, os.environ)
     if json:
         _emit_json(pruned_json(plan, pruned))
@@ -143,9 +139,7 @@ def _carry_out(
 def _transfer(direction: str, *, mounts: bool, dry_run: bool, json: bool) -> None:
     from dockyard.caches import operations
     from dockyard.display.transfer import choose_progress
-    from dockyard.process import interruptible
 
-    interruptible()
     settings = task_settings()
     carry_out = operations.push_cache if direction == "push" else operations.pull_cache
     progress = choose_progress(sys.stderr, os.environ, progress=settings.progress)

@@ -53,9 +53,7 @@ def check(
     from datetime import UTC, datetime
 
     from dockyard.checks.progress import choose_watcher
-    from dockyard.process import interruptible
 
-    interruptible()
     settings = task_settings()
     # What is asked for by name is made, whatever the settings would leave out.
     demanded = required(settings)

@@ -15,7 +15,7 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from dockyard.bench_task import bench
-from dockyard.boundary import emit, report, reported
+from dockyard.boundary import emit, report, report_interruption, reported
 from dockyard.cache_tasks import cache_namespace
 from dockyard.check_task import check
 from dockyard.doctor_task import doctor
@@ -63,9 +63,6 @@ def build(
         emit(text)
         sys.stderr.writelines(f"note: {note}\n" for note in notes)
         return
-    from dockyard.process import interruptible
-
-    interruptible()
     result = build(settings, options, os.environ, sys.stderr)
     from dockyard.build import present
 
@@ -81,7 +78,7 @@ def _exit(result: Any) -> None:
     from dockyard.errors import EXIT_INTERRUPTED
 
     if result.interrupted:
-        sys.stderr.write("interrupted\n")
+        report_interruption()
         raise Exit(code=EXIT_INTERRUPTED)
     if result.error:
         report(result.error)
@@ -91,9 +88,7 @@ def _exit(result: Any) -> None:
 def _move_image(direction: str, tag: str, *, json: bool) -> None:
     from dockyard import images
     from dockyard.display.transfer import choose_progress
-    from dockyard.process import interruptible
 
-    interruptible()
     settings = task_settings()
     carry_out = images.push_image if direction == "push" else images.pull_image
     progress = choose_progress(sys.stderr, os.environ, progress=settings.progress)

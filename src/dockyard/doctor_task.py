@@ -43,9 +43,7 @@ def doctor(
     from dockyard.doctor.examination import examine, load_subject
     from dockyard.doctor.repairs import repair
     from dockyard.errors import EXIT_PROBLEMS
-    from dockyard.process import interruptible
 
-    interruptible()
     names = tuple(only or ())
     subject = load_subject(Path.cwd(), os.environ)
     found = examine(subject, names)

@@ -39,12 +39,10 @@ def optimize(
     from dockyard.display.tables import width_of
     from dockyard.errors import SettingsError
     from dockyard.optimize_display import optimization_lines
-    from dockyard.process import interruptible
     from dockyard.settings import load_settings, redactor
 
     if apply and dry_run:
         raise SettingsError("--apply and --dry-run contradict each other", hint="give one of them")
-    interruptible()
     settings = load_settings(Path.cwd(), os.environ, {})
     found = optimization.optimize(settings, os.environ, tuple(only or ()), apply_changes=apply)
     clean = redactor(settings)

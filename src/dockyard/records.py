@@ -29,6 +29,7 @@ from dockyard.record_parts import (
     TrafficRecord,
 )
 from dockyard.state import STATE_FOLDER, prepare_state_folder, write_atomically
+from dockyard.unfinished import clear_unfinished
 
 __all__ = [
     "SCHEMA",
@@ -142,6 +143,8 @@ def write_record(root: Path, record: BuildRecord, keep: int) -> Path:
     path = builds_folder(root) / f"{record.id}.json"
     try:
         prepare_state_folder(root)
+        # Each record has a name of its own: nobody will write a half-written one again.
+        clear_unfinished(path.parent)
         write_atomically(path, record.as_json() + "\n")
         for old in sorted(path.parent.glob("*.json"))[: -max(keep, 1)]:
             old.unlink(missing_ok=True)

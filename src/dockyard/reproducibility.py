@@ -6,7 +6,6 @@ import contextlib
 import json
 import secrets
 import tarfile
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from dockyard.definition import BuildDefinition, build_environment
 from dockyard.errors import EngineError, SettingsError
 from dockyard.image_difference import BuiltImage, Difference, first_difference, read_image
 from dockyard.preparation import BuildOptions, prepare
+from dockyard.scratch import ScratchFolder
 from dockyard.settings import redactor
 from dockyard.state import State
 
@@ -167,7 +167,7 @@ def check_reproducible(settings: Settings, environment: Mapping[str, str]) -> Re
             hint="commit, or set SOURCE_DATE_EPOCH to a time in seconds since 1970",
         )
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dockyard-")))
+        folder = stack.enter_context(ScratchFolder())
         contexts = _held_images(prepared.base_images, folder)
         names = stack.enter_context(_builders(settings, environment, state))
         layouts = [folder / "first", folder / "second"]

@@ -8,6 +8,8 @@ import os
 import time
 from pathlib import Path
 
+from dockyard.unfinished import clear_unfinished, hold_unfinished, unfinished_path
+
 __all__ = ["STATE_FOLDER", "State", "prepare_state_folder", "write_atomically"]
 
 STATE_FOLDER = ".dockyard"
@@ -24,11 +26,16 @@ def prepare_state_folder(root: Path) -> Path:
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replace ``path`` by ``text``, wholly or not at all, whatever interrupts it."""
+    """Replace ``path`` by ``text``, wholly or not at all, whatever interrupts it.
+
+    What a killed process began to write in its place is removed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    clear_unfinished(path.parent, path.name)
+    temporary = unfinished_path(path)
     try:
         with open(temporary, "w", encoding="utf-8", newline="\n") as file:  # noqa: PTH123 - fsync
+            hold_unfinished(file.fileno())
             os.fchmod(file.fileno(), mode)
             file.write(text)
             file.flush()

@@ -7,7 +7,6 @@ is unknown in the record, with the reason.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dockyard import process
 from dockyard.base_images import normalise
 from dockyard.recording import parse_cache_option
+from dockyard.scratch import ScratchFolder
 from dockyard.steps import StepKind
 from dockyard.traffic import FAILED, add_up
 from dockyard.traffic_parts import BuildRun, LocalCacheFacts, PushedImage
@@ -56,7 +56,7 @@ class TrafficReader:
         self._prepared = prepared
         self._environment = environment
         self._runs: list[_Started] = []
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: ScratchFolder | None = None
         self._questions = RegistryQuestions(prepared, environment)
         self._repeated = ""
         self._local = local
@@ -69,7 +69,7 @@ class TrafficReader:
                 one.history.process.kill()
                 one.history.wait()
         if self._folder:
-            self._folder.cleanup()
+            self._folder.close()
 
     @property
     def pushed(self) -> PushedImage | None:
@@ -130,8 +130,8 @@ class TrafficReader:
             started.run = replace(run, reason=reason)
             return
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="dockyard-")
-        started.bundle = Path(self._folder.name) / f"{len(self._runs)}.tar"
+            self._folder = ScratchFolder()
+        started.bundle = self._folder.path / f"{len(self._runs)}.tar"
         builder = self._prepared.definition.builder
         command = ["docker", "buildx", "history", "export", "--finalize"]
         command += ["--builder", builder] if builder else []

@@ -284,7 +284,7 @@ def test_the_command_ends_with_130(repository: Repository, number: signal.Signal
     finally:
         command.kill()
     assert command.returncode == 130, errors
-    assert errors.endswith("interrupted\n")
+    assert errors.endswith("interrupted\n  → `invoke build` again takes up what was done\n")
     assert "Traceback" not in errors
     assert shown.startswith("✗ service:latest interrupted after ")
     assert repository.docker.signals() == ["SIGINT"]

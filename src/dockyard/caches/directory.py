@@ -15,7 +15,6 @@ import os
 import secrets
 import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from dockyard.caches.layout import BlobError, Descriptor, Layout
 from dockyard.caches.locking import LOCK_SECONDS, is_locked, link, locked_file
 from dockyard.caches.sweep import USED_ANNOTATION, Swept, apply_sweep, plan_sweep, trim_folder
 from dockyard.errors import CacheError
+from dockyard.scratch import ScratchFolder
 from dockyard.state import write_atomically
 
 __all__ = ["CacheDirectory", "Committed", "Snapshot"]
@@ -138,8 +138,7 @@ class CacheDirectory:
         known = self.layout.index()
         imports: dict[str, Descriptor] = {}
         with contextlib.ExitStack() as holding:
-            folder = holding.enter_context(tempfile.TemporaryDirectory(prefix="dockyard-cache-"))
-            layout = Layout(Path(folder))
+            layout = Layout(holding.enter_context(ScratchFolder()))
             layout.create()
             for tag in (tag for tag in tags if tag in known):
                 with contextlib.suppress(BlobError, FileNotFoundError):

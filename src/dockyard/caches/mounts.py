@@ -11,7 +11,6 @@ import csv
 import io
 import json
 import secrets
-import tempfile
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from dockyard import process
 from dockyard.caches.builder_usage import UsageRecord, builder_usage
 from dockyard.caches.layout import Descriptor, Layout, children
 from dockyard.errors import BuilderError
+from dockyard.scratch import ScratchFolder
 
 if TYPE_CHECKING:
     from dockyard.state import State
@@ -241,9 +241,9 @@ def restore_mount(
     record = mount_record(steps.builder)
     if record and state.recall("mounts-restored", known) == record.id:
         return False
-    with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
+    with ScratchFolder() as folder:
         # buildx resolves a relative path, and one with a colon, otherwise than as it stands.
-        link = Path(folder) / "layout"
+        link = folder / "layout"
         link.symlink_to(layout.root.absolute(), target_is_directory=True)
         _run(
             restore_arguments(steps, secrets.token_hex(8), link, descriptor.digest),

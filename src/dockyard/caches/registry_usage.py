@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockyard.caches.inline import manifest_created
 from dockyard.caches.layout import CACHE_CONFIG_TYPE, Descriptor, children
 from dockyard.caches.scope import SHARED, branch_slug
+from dockyard.scratch import ScratchFolder
 from dockyard.trace_reader import parse_timestamp
 
 if TYPE_CHECKING:
@@ -122,8 +121,8 @@ def _children(content: bytes) -> tuple[Descriptor, ...]:
 
 
 def _read_small(client: RegistryClient, descriptor: Descriptor) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="dockyard-") as folder:
-        path = Path(folder) / "blob"
+    with ScratchFolder() as folder:
+        path = folder / "blob"
         client.download_blob(descriptor, path, lambda _: None)
         return path.read_bytes()
 

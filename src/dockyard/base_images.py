@@ -246,15 +246,12 @@ def resolve_elsewhere(
 
 
 def passed_over_notes(images: Iterable[BaseImage]) -> tuple[str, ...]:
-    """Say which mirrors did not give an image, and which place did; several images in one note."""
-    said: dict[tuple[str, str, str], dict[str, None]] = {}
+    """Say which mirrors did not give an image, why, and what did; a place is named once."""
+    said: dict[tuple[str, str], str] = {}
     for image in images:
-        taken = image.resolved.partition("/")[0]
-        taken = "its own registry" if image.origin is ImageOrigin.UPSTREAM else taken
         for one in image.passed_over:
-            where = one.reference.partition("/")[0]
-            said.setdefault((where, one.reason, taken), {})[image.requested] = None
+            said.setdefault((one.reference, one.reason), image.resolved)
     return tuple(
-        f"the image mirror {where} did not give {' and '.join(names)}: {reason}; {taken} did"
-        for (where, reason, taken), names in said.items()
+        f"the image mirror did not give {reference}: {reason}; {resolved} was taken"
+        for (reference, reason), resolved in said.items()
     )

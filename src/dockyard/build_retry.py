@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from dockyard.silence import RegistrySilence
     from dockyard.trace import BuildTrace
 
-__all__ = ["without_faulty_caches"]
+__all__ = ["release_stuck_builder", "without_faulty_caches"]
+
+# The identifier of no record.
+NOTHING = "dockyard-removes-nothing"
 
 
 def without_faulty_caches(
@@ -45,13 +48,7 @@ def without_faulty_caches(
         return None
     notes = [f"built again without {format_count(len(faulty), 'cache')}, {reason}"]
     notes += caches.faults(trace)
-    if builder_is_stuck(trace) and prepared.builder.driver == "docker-container":
-        name = prepared.builder.name
-        if name == prepared.settings.builder_name:
-            # The next build starts it again; what it has cached stays.
-            process.run(["docker", "buildx", "stop", name], timeout=60)
-        else:
-            notes.append(f"should that fail too: `docker buildx stop {name}`, and build again")
+    notes += release_stuck_builder(prepared, trace)
     caches = caches.without(faulty)
     return replace(
         prepared,
@@ -63,3 +60,24 @@ def without_faulty_caches(
         ),
         notes=(*prepared.notes, *notes),
     )
+
+
+def release_stuck_builder(prepared: Prepared, trace: BuildTrace) -> tuple[str, ...]:
+    """Let a builder forget a damaged layer that it would go on failing for; what is left to say.
+
+    What it had received of that goes when it collects garbage, which pruning does even where it
+    finds nothing to remove. One of ours is stopped as well, and the next build starts it again;
+    what it has cached stays. The engine's own needs no more than another try.
+    """
+    name, driver = prepared.builder.name, prepared.builder.driver
+    if not builder_is_stuck(trace) or driver == "docker":
+        return ()
+    collect = ["docker", "buildx", "prune", "--builder", name, "--force"]
+    process.run([*collect, "--filter", f"id={NOTHING}"], timeout=60)
+    if driver == "docker-container" and name == prepared.settings.builder_name:
+        process.run(["docker", "buildx", "stop", name], timeout=60)
+        return ()
+    restart = "start its BuildKit again"
+    if driver == "docker-container":
+        restart = f"`docker buildx stop {name}`"
+    return (f"should that fail too: {restart}, and build again",)

@@ -115,7 +115,7 @@ def images_at_fault(trace: BuildTrace, images: Iterable[BaseImage]) -> dict[str,
             or (_CUT.search(text) and _waits(own))
         ]
         if errors:
-            found[image.argument] = _shortened(errors[0])
+            found[image.argument] = _meaning(errors[0])
     return found
 
 
@@ -125,9 +125,27 @@ def _repository(image: BaseImage) -> str:
     return f"//{host}/v2/{re.sub(r':[^/:]+$', '', path)}/"
 
 
-def _shortened(text: str) -> str:
-    """Take the frame off an error, and digests that name nothing to a reader."""
-    text = re.sub(r"^(?:ERROR: |failed to (?:build|solve|copy|compute cache key): )+", "", text)
-    text = re.sub(r"^httpReadSeeker: failed open: ", "", text.strip())
-    text = re.sub(r"sha256:([0-9a-f]{12})[0-9a-f]{52}", r"sha256:\1…", text)
+# What containerd says (core/content/helpers.go, core/remotes/docker), and what that means.
+_MEANINGS = (
+    (
+        r"unexpected commit (?:digest|size)|failed size validation",
+        "it sent other bytes than {blob}",
+    ),
+    (r"could not fetch content descriptor .* not found", "it has no blob {blob}"),
+    (r"short read|unexpected EOF", "it broke off in the middle of a blob"),
+    (r"unexpected status from \w+ request to \S+: (?P<status>\d+ [\w ]+)", "it answers {status}"),
+    (r"(?P<status>connection (?:refused|reset)[\w ]*)$", "{status}"),
+    (r": not found$", "it has no such image"),
+)
+
+
+def _meaning(text: str) -> str:
+    """Say in few words what went wrong with a place; an error of no known form is shortened."""
+    digests = _DIGEST.findall(text)
+    blob = f"{digests[0][:19]}…" if digests else "the blob"
+    text = text.splitlines()[0]
+    for pattern, meaning in _MEANINGS:
+        if match := re.search(pattern, text):
+            return meaning.format(blob=blob, **match.groupdict())
+    text = re.sub(r"^(?:ERROR: |failed to [\w ]+: |httpReadSeeker: )+", "", text.strip())
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"

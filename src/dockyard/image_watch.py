@@ -71,7 +71,9 @@ def images_elsewhere(
     )
 
 
-def with_images(prepared: Prepared, images: tuple[BaseImage, ...]) -> Prepared:
+def with_images(
+    prepared: Prepared, images: tuple[BaseImage, ...], notes: tuple[str, ...] = ()
+) -> Prepared:
     """Prepare the same build with other references of its base images.
 
     A reference is in no cache key, only what it refers to: what has run does not run again.
@@ -83,5 +85,6 @@ def with_images(prepared: Prepared, images: tuple[BaseImage, ...]) -> Prepared:
     return replace(
         prepared,
         base_images=images,
+        notes=(*prepared.notes, *notes),
         definition=replace(prepared.definition, build_arguments=arguments),
     )

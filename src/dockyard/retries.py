@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dockyard.build_retry import release_stuck_builder, without_faulty_caches
+from dockyard.caches.faults import builder_is_stuck
 from dockyard.image_faults import images_at_fault
 from dockyard.image_watch import images_elsewhere, with_images
 
@@ -27,6 +29,7 @@ class Retries:
     def __init__(self, state: State) -> None:
         self._state = state
         self._without_caches = 0
+        self._moved = False
 
     def next(
         self,
@@ -44,12 +47,16 @@ class Retries:
             failed = images_at_fault(trace, prepared.base_images)
             elsewhere = images_elsewhere(prepared, failed, self._state)
         if elsewhere:
-            again = with_images(prepared, elsewhere)
+            self._moved = True
+            notes = release_stuck_builder(prepared, trace)
+            again = with_images(prepared, elsewhere, notes)
             return again, "the build was started again, with a base image from another place"
+        if self._moved and builder_is_stuck(trace):
+            # The builder has not asked there yet: it had kept what the mirror sent, until now.
+            self._moved = False
+            return prepared, "the build was started again, with a base image from another place"
         if prepared.caches is None or self._without_caches == CACHE_RETRIES:
             return None
-        from dockyard.build_retry import without_faulty_caches
-
         without = without_faulty_caches(prepared, prepared.caches, trace, silence)
         if without is None:
             return None

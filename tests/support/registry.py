@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,18 +17,25 @@ from dockyard.bench.registry_server import RegistryServer, Relay, Request, Trans
 
 __all__ = ["Fault", "Login", "Registry", "Request", "Transfer"]
 
+# Nobody who waits in a test waits for longer.
+SILENT_SECONDS = 60.0
+
 
 @dataclass(frozen=True)
 class Fault:
     """What goes wrong: a wait first, then one of the others.
 
     ``status`` answers without asking the registry. ``cut_after`` closes the connection after so
-    many bytes of a body: the request's or, where that is not longer, the answer's.
+    many bytes of a body: the request's or, where that is not longer, the answer's. ``silent_after``
+    sends so many bytes of the answer and then nothing until the registry is reset; ``corrupt``
+    sends other bytes.
     """
 
     status: int | None = None
     cut_after: int | None = None
     delay_s: float = 0.0
+    silent_after: int | None = None
+    corrupt: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,19 +61,23 @@ class Registry(RegistryServer):
         super().__init__(storage, relay=_Relay)
         self.fault: Callable[[Request], Fault | None] | None = None
         self.login: Login | None = None
+        self.healed = threading.Event()
 
     def reset(self) -> None:
         """Forget the transfers, the fault and the login; what is stored stays."""
         self.fault = self.login = None
+        self.healed.set()
+        self.healed = threading.Event()
         super().reset()
 
 
 class _Relay(Relay):
     registry: Registry
     _cut_after: int | None
+    _fault: Fault
 
     def answer(self, request: Request) -> None:
-        self._cut_after = None
+        self._cut_after, self._fault = None, Fault()
         if self.registry.login and self._wants_login(self.registry.login):
             return
         decide = self.registry.fault
@@ -79,7 +91,7 @@ class _Relay(Relay):
             self.begin(fault.status, [("Content-Length", str(len(body)))])
             self.send(b"" if self.command == "HEAD" else body)
             return
-        self._cut_after = fault.cut_after
+        self._cut_after, self._fault = fault.cut_after, fault
         super().answer(request)
 
     def _wants_login(self, login: Login) -> bool:
@@ -121,6 +133,13 @@ class _Relay(Relay):
     def send(self, data: bytes) -> None:
         if self._cut_after is not None:
             data = data[: max(self._cut_after - self._sent, 0)]
+        if self._fault.corrupt:
+            data = bytes(one ^ 0x55 for one in data[:64]) + data[64:]
+        silent_after = self._fault.silent_after
+        if silent_after is not None and self._sent + len(data) > silent_after:
+            super().send(data[: silent_after - self._sent])
+            self.registry.healed.wait(SILENT_SECONDS)
+            raise ConnectionError("silent")
         super().send(data)
         if self._cut_after is not None and self._sent >= self._cut_after:
             raise ConnectionError("cut")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dockyard.diagnose_index import index_error
 from dockyard.display.format import strip_control
 from dockyard.dockerfile import is_dependency_stage
 from dockyard.engine import diagnose_disk, diagnose_engine
@@ -38,11 +39,6 @@ _IMAGE = re.compile(
 )
 # “  12 | >>> RUN …”: buildx, util/errdefs and solver/errdefs/source.go.
 _EXCERPT = re.compile(r"\s*\d+ \| ")
-_NETWORK = re.compile(
-    r"failed to fetch|error sending request|connection (?:refused|reset)|dns error|timed? ?out"
-    r"|could not connect|temporary failure in name resolution|invalid peer certificate",
-    re.IGNORECASE,
-)
 # How a registry's client says that an image is not to be had (containerd, remotes/docker).
 _UNAVAILABLE = re.compile(
     r"failed to (?:resolve|do request|authorize|fetch)|not found|no such host|refused|denied"
@@ -94,20 +90,9 @@ def _missing_path(step: Step, path: str, where: str) -> DockyardError:
 
 
 def _installation_failed(step: Step, stage: str, where: str) -> DockyardError:
-    log = "\n".join(step.log)
     excerpt = _excerpt(step.log) or f"    {step.error}"
-    if "hash mismatch" in log.lower():
-        return BuildFailedError(
-            f"{stage}: the index served a file that is not the one in uv.lock\n{excerpt}",
-            hint="try another index or mirror; if the file was replaced upstream on purpose, "
-            "`uv lock --upgrade-package NAME`",
-        )
-    if _NETWORK.search(log):
-        return NetworkError(
-            f"{stage}: the package index cannot be reached\n{excerpt}",
-            hint="check UV_DEFAULT_INDEX, DOCKYARD_CA_FILE for a private CA, and "
-            "DOCKYARD_NETWORK=host for an index on this machine",
-        )
+    if error := index_error(stage, step.log, excerpt):
+        return error
     what = "the lock cannot be exported" if stage == "plan" else "a package cannot be installed"
     return BuildFailedError(
         f"{stage}: {what}\n{excerpt}",

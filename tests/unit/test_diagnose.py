@@ -30,14 +30,14 @@ DOCKERFILE = "docker/Dockerfile"
         (
             "failed-install",
             BuildFailedError,
-            "dependencies-1: the index served a file that is not the one in uv.lock",
+            "dependencies-1: the package index http://127.0.0.1:8080/simple served a file that",
             None,
             "uv lock --upgrade-package",
         ),
         (
             "index-unreachable",
             NetworkError,
-            "dependencies-1: the package index cannot be reached",
+            "dependencies-1: the package index http://127.0.0.1:1/simple cannot be reached",
             None,
             "UV_DEFAULT_INDEX",
         ),
@@ -260,3 +260,38 @@ def test_a_script_that_names_an_error_is_no_such_error() -> None:
     assert not isinstance(diagnose(trace, 1, DOCKERFILE), DiskFullError)
     full = replace(trace, noise=(*trace.noise, "write /a: no space left on device"))
     assert isinstance(diagnose(full, 1, DOCKERFILE), DiskFullError)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        ("cause: error reading a body from connection", NetworkError, "cannot be reached"),
+        ("cause: end of file before message length reached", NetworkError, "cannot be reached"),
+        ("cause: invalid peer certificate: Expired", NetworkError, "cannot be reached"),
+        ("Failed to download distribution due to network timeout", NetworkError, "cannot be"),
+        ("cause: HTTP status client error (401 Unauthorized)", NetworkError, "another login"),
+        ("An index (h) returned a 403 Forbidden error.", NetworkError, "login (403 Forbidden)"),
+        ("Because x was not found in the package registry", BuildFailedError, "lacks a package"),
+        ("cause: HTTP status client error (404 Not Found)", BuildFailedError, "lacks a package"),
+        ("cause: Bad CRC (got 1, expected 2)", NetworkError, "or a damaged one"),
+        ("error: Missing `Content-Type` header for `h`", NetworkError, "no page or file"),
+        ("Received some unexpected JSON from `h`", NetworkError, "no page or file"),
+        ("hash mismatch", BuildFailedError, "not the one in uv.lock"),
+    ],
+)
+def test_what_is_wrong_with_an_index(said: str, kind: type[DockyardError], words: str) -> None:
+    report = (
+        'dockyard: {"layer": "dependencies-1", "kind": "default", "index": "https://i.example", '
+        '"served": [], "rejected": ["x"], "reason": "", "seconds": 1}'
+    )
+    name = "[dependencies-1 1/1] RUN --mount=type=bind,from=uv-tool,target=/u install-layer x"
+    trace = trace_of(
+        vertex(name, 0, 1, error="exit code: 2"), log(name, f"error: x\n  {said}\n{report}\n")
+    )
+    error = diagnose(trace, 1, DOCKERFILE)
+    assert type(error) is kind
+    (problem,) = error.problems
+    assert words in problem.message
+    assert "dependencies-1: the package index https://i.example" in problem.message
+    assert said in problem.message
+    assert problem.hint

@@ -39,9 +39,10 @@ def base_proposals(
     }
     held = inspect_images(tuple(wanted.values())) if wanted else {}
     asking = {key: _ask_digest(reference) for key, reference in wanted.items()}
+    patience = min(ASK_SECONDS, settings.registry_timeout or ASK_SECONDS)
     pinned: list[PinnedBase] = []
     for key, reference in wanted.items():
-        answered = asking[key].wait(ASK_SECONDS)
+        answered = asking[key].wait(patience)
         digest = answered.stdout.strip() if answered.succeeded else ""
         told_by = "its registry"
         if not digest.startswith("sha256:"):

@@ -60,9 +60,10 @@ def pin_proposals(
         reference: _inspect(named, "{{print .Manifest.Digest}}")
         for reference, (named, _) in pinned.items()
     }
+    patience = min(ASK_SECONDS, settings.registry_timeout or ASK_SECONDS)
     now: dict[str, str] = {}
     for reference, (named, _) in pinned.items():
-        answered = asking[reference].wait(ASK_SECONDS)
+        answered = asking[reference].wait(patience)
         digest = answered.stdout.strip() if answered.succeeded else ""
         if digest.startswith("sha256:"):
             now[reference] = digest

@@ -347,7 +347,8 @@ FIELDS: tuple[Field, ...] = (
     _own(_NETWORK, "uv_mirror_timeout", Kind.INTEGER, 10,
          "How long a mirror may stay silent before the next is tried, in seconds.", minimum=1),
     _own(_NETWORK, "image_mirrors", Kind.STRINGS, (),
-         "Mirrors of Docker Hub (host[/prefix]), or of another registry (registry=host[/prefix]).",
+         "Mirrors of Docker Hub (host[/prefix]), or of another registry (registry=host[/prefix]), "
+         "tried in this order before it.",
          rule=_IMAGE_MIRROR, example="docker.m.daocloud.io,ghcr.io=ghcr.nju.edu.cn"),
     _own(_NETWORK, "image_mirror_timeout", Kind.INTEGER, 20,
          "How long a mirror of images may send nothing to a build before it is stopped and "

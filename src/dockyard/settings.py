@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dockyard import known_secrets
 from dockyard.errors import Problem, SettingsError
 from dockyard.settings_fields import FIELDS, Field, Kind
 from dockyard.settings_masking import (
@@ -298,4 +299,5 @@ def load_settings(
         raise SettingsError(*problems, *error.problems) from None
     if problems:
         raise SettingsError(*problems)
+    known_secrets.meet(settings.secret_values)
     return settings

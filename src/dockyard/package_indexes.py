@@ -11,7 +11,7 @@ from dockyard.mirrors import PYPI, without_credentials
 if TYPE_CHECKING:
     from dockyard.settings import Settings
 
-__all__ = ["Index", "indexes_of", "split_index", "uv_table"]
+__all__ = ["Index", "indexes_of", "listed_indexes", "split_index", "uv_table"]
 
 TABLE = "pyproject.toml [tool.uv.index]"
 
@@ -51,14 +51,21 @@ def uv_table(settings: Settings) -> Mapping[str, Any]:
     return table if isinstance(table, Mapping) else {}
 
 
+def _entries(settings: Settings) -> list[dict[str, Any]]:
+    table = uv_table(settings).get("index", [])
+    if not isinstance(table, list):
+        return []
+    return [one for one in table if isinstance(one, dict) and isinstance(one.get("url"), str)]
+
+
+def listed_indexes(settings: Settings) -> tuple[tuple[Index, bool], ...]:
+    """List the indexes of pyproject.toml, and of each whether it is the default one."""
+    return tuple((_listed(one), bool(one.get("default"))) for one in _entries(settings))
+
+
 def indexes_of(settings: Settings) -> tuple[Index, ...]:
     """List the indexes that packages come from: the default one first, then the named ones."""
-    table = uv_table(settings).get("index", [])
-    listed = (
-        [one for one in table if isinstance(one, dict) and isinstance(one.get("url"), str)]
-        if isinstance(table, list)
-        else []
-    )
+    listed = _entries(settings)
     default = settings.uv_default_index
     found = []
     if default:

@@ -6,20 +6,28 @@ others do: in the one BuildKit secret, never in an argument.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from dockyard import process
+from dockyard import known_secrets, process
 from dockyard.errors import SettingsError
-from dockyard.package_indexes import Index, indexes_of, split_index, uv_table
+from dockyard.package_indexes import Index, indexes_of, listed_indexes, split_index, uv_table
 
 if TYPE_CHECKING:
     from dockyard.settings import Settings
 
-__all__ = ["Login", "find_login", "kept_login", "netrc_path", "with_stored_logins"]
+__all__ = [
+    "Login",
+    "find_login",
+    "kept_login",
+    "netrc_path",
+    "with_project_logins",
+    "with_stored_logins",
+]
 
 SUBPROCESS = "subprocess"
 NATIVE = "native"
@@ -121,22 +129,60 @@ def with_stored_logins(settings: Settings, environment: Mapping[str, str]) -> Se
 
     A login that is set wins over one that is kept. An index with a name gets it as uv's variables
     would give it; the default one and mirrors, in their URL. ``notes`` say where each is from.
-    Raises SettingsError for a netrc file that cannot be read.
+    Those in URLs of pyproject.toml come first. Raises SettingsError for a netrc file that cannot be
+    read.
     """
+    settings = with_project_logins(settings)
     netrc = netrc_path(environment)
     provider = settings.uv_keyring_provider or _provider_of_the_project(settings)
     if netrc is None and provider not in (SUBPROCESS, NATIVE):
         return settings
-    return _Lookup(settings, netrc, provider).run()
+    found = _Lookup(settings, netrc, provider).run()
+    known_secrets.meet(found.secret_values)
+    return found
+
+
+def with_project_logins(settings: Settings) -> Settings:
+    """Add the logins that stand in URLs of ``[[tool.uv.index]]`` to those of the settings.
+
+    A build reads pyproject.toml without them. What is set for the same index wins.
+    """
+    # Parsing it costs milliseconds of every build, and hardly any project has any.
+    if not re.search(rb"://[^\s/\"']*@", _pyproject(settings)):
+        return settings
+    credentials, default = dict(settings.index_credentials), settings.uv_default_index
+    further = list(settings.uv_index)
+    for index, first in listed_indexes(settings):
+        parts = urlsplit(index.url)
+        if not parts.username or (first and settings.uv_default_index):
+            continue
+        if not index.name:
+            further += [] if first else [index.url]
+            default = index.url if first else default
+            continue
+        stem = f"UV_INDEX_{index.variable}"
+        if {f"{stem}_USERNAME", f"{stem}_PASSWORD"}.isdisjoint(credentials):
+            credentials[f"{stem}_USERNAME"] = unquote(parts.username)
+            credentials[f"{stem}_PASSWORD"] = unquote(parts.password or "")
+    found = replace(
+        settings,
+        uv_default_index=default,
+        uv_index=tuple(further),
+        index_credentials={name: value for name, value in credentials.items() if value},
+    )
+    known_secrets.meet(found.secret_values)
+    return found
+
+
+def _pyproject(settings: Settings) -> bytes:
+    try:
+        return (settings.root / settings.project / "pyproject.toml").read_bytes()
+    except OSError:
+        return b""
 
 
 def _provider_of_the_project(settings: Settings) -> str | None:
-    try:
-        text = (settings.root / settings.project / "pyproject.toml").read_bytes()
-    except OSError:
-        return None
-    # Parsing it costs milliseconds of every build, and hardly any project has this key.
-    if b"keyring-provider" not in text:
+    if b"keyring-provider" not in _pyproject(settings):
         return None
     return str(uv_table(settings).get("keyring-provider") or "") or None
 

@@ -343,3 +343,36 @@ def test_what_is_left_out_is_told_and_no_longer_listed(
     )
     times = {os.lstat(path).st_mtime for path in [layer, *layer.rglob("*")]}
     assert times == {finish.DATE}
+
+
+LOGIN = "https://me:planted@packages.example/simple"
+
+
+def test_a_login_in_the_projects_url_is_in_no_requirements() -> None:
+    """They are in a stage of the build, and with it in the builder's cache and in exported ones."""
+    entry = {"name": "x", "version": "1", "source": {"registry": COMPANY}}
+    for declared, header in (
+        ({"name": "company", "url": LOGIN, "explicit": True}, f"# company={COMPANY}"),
+        ({"name": "company", "url": LOGIN, "default": True}, f"# company={COMPANY}"),
+        ({"url": LOGIN}, f"# {COMPANY}"),
+    ):
+        project = {"tool": {"uv": {"index": [declared]}}}
+        found = split.deal(["x==1 --hash=sha256:a"], {"*": "1"}, {"package": [entry]}, project)
+        [lines] = found.values()
+        assert lines == [header, "x==1 --hash=sha256:a"]
+
+
+def test_an_index_without_a_name_is_asked_with_the_login_that_is_set_for_its_url() -> None:
+    environment = {"UV_INDEX": f"other=https://a/simple {LOGIN}"}
+    assert install.candidates(environment, COMPANY, True) == [("index", LOGIN), ("index", COMPANY)]
+
+
+def test_a_mirror_is_named_by_the_default_indexs_url_without_its_login() -> None:
+    environment = {
+        "UV_DEFAULT_INDEX": LOGIN,
+        "DOCKYARD_UV_MIRRORS": f"{COMPANY}=https://a/simple",
+    }
+    assert install.candidates(environment, PYPI, False) == [
+        ("mirror", "https://a/simple"),
+        ("default", LOGIN),
+    ]

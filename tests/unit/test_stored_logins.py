@@ -198,3 +198,44 @@ def test_it_reaches_buildx_as_a_secret_alone(home: Path) -> None:
         ]
     )
     assert [one for one in passwords if one in shown] == []
+
+
+PROJECT_INDEXES = """
+[[tool.uv.index]]
+name = "in-house"
+url = "https://robot:planted%2Fone@in.example.com/simple"
+
+[[tool.uv.index]]
+name = "token"
+url = "https://planted-two@token.example.com/simple"
+
+[[tool.uv.index]]
+url = "https://robot:planted-three@nameless.example.com/simple"
+
+[[tool.uv.index]]
+url = "https://robot:planted-four@main.example.com/simple"
+default = true
+"""
+
+
+def test_logins_in_the_projects_own_urls_reach_the_build_as_its_secret(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(PROJECT_INDEXES)
+    settings = stored(tmp_path, {})
+    assert settings.index_credentials == {
+        "UV_INDEX_IN_HOUSE_USERNAME": "robot",
+        "UV_INDEX_IN_HOUSE_PASSWORD": "planted/one",
+        "UV_INDEX_TOKEN_USERNAME": "planted-two",
+    }
+    assert settings.uv_index == ("https://robot:planted-three@nameless.example.com/simple",)
+    assert settings.uv_default_index == "https://robot:planted-four@main.example.com/simple"
+    clean = redactor(settings)
+    for secret in ("planted/one", "planted%2Fone", "planted-two", "planted-three", "planted-four"):
+        assert clean(f"no {secret}") == "no ***"
+
+
+def test_what_is_set_wins_over_the_projects_own_urls(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(PROJECT_INDEXES)
+    own = {"UV_INDEX_IN_HOUSE_USERNAME": "me", "UV_INDEX_IN_HOUSE_PASSWORD": "mine"}
+    settings = stored(tmp_path, {}, index_credentials=own, uv_default_index=MAIN)
+    assert own.items() <= settings.index_credentials.items()
+    assert settings.uv_default_index == MAIN

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dockyard.buildkitd_config import BuildkitConfig
+from dockyard.errors import SettingsError
 from dockyard.settings import Settings, mask_credentials
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "ExistingBuilder",
     "WantedBuilder",
     "create_arguments",
+    "driver_options",
     "parse_inspect",
     "remote_tls",
     "wanted_builder",
@@ -171,12 +173,32 @@ def wanted_builder(
         endpoint=settings.builder_endpoint,
         image=image,
         images=images,
-        options={**options, **settings.driver_options},
+        options={**options, **driver_options(settings)},
         flags=flags,
         config=config,
         authority=authority,
         notes=notes + (config.notes if config else ()),
     )
+
+
+def driver_options(settings: Settings) -> dict[str, str]:
+    """Return the options that are set for the driver.
+
+    Raises SettingsError for one that holds a secret: options are arguments of buildx, and buildx
+    keeps them in a file.
+    """
+    from dockyard.checks.secret_shapes import secret_form, secret_variable
+
+    for key, value in settings.driver_options.items():
+        named = key.startswith("env.") and secret_variable(key.removeprefix("env."), value)
+        if named or secret_form(value.encode()) or mask_credentials(value) != value:
+            raise SettingsError(
+                f"{key} holds a secret, and would be an argument of buildx, which every user of "
+                "this machine can read",
+                where=settings.sources["driver_options"].where,
+                hint="give the builder a file or an identity of its own instead",
+            )
+    return dict(settings.driver_options)
 
 
 def remote_tls(settings: Settings) -> dict[str, str]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dockyard import __version__
+from dockyard.builder_description import driver_options
 from dockyard.buildkitd_config import buildkit_config, registry_of
 from dockyard.caches.scope import platform_slug
 
@@ -182,7 +183,7 @@ def _driver_options(settings: Settings) -> list[str]:
     options = {"image": settings.buildkit_image}
     if settings.network == "host":
         options["network"] = "host"
-    return [f"{key}={value}" for key, value in {**options, **settings.driver_options}.items()]
+    return [f"{key}={value}" for key, value in {**options, **driver_options(settings)}.items()]
 
 
 def _secret_lines(settings: Settings) -> Callable[[int], str]:

@@ -434,3 +434,22 @@ def test_an_address_without_a_port_is_refused() -> None:
     settings = make_settings(driver="remote", builder_endpoint="tcp://builder.example")
     with pytest.raises(BuilderError, match="no tcp address"):
         check_endpoint(settings)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("env.HTTPS_PROXY", "http://me:planted@proxy.example"),
+        ("env.AZURE_CLIENT_SECRET", "planted"),
+        ("env.DEPLOY", "ghp_" + "planted" * 6),
+    ],
+)
+def test_an_option_with_a_secret_is_refused_without_telling_it(key: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{key} holds a secret") as caught:
+        wanted(driver_options={key: value})
+    assert "planted" not in str(caught.value)
+
+
+def test_an_option_that_names_where_a_secret_is_passes() -> None:
+    options = {"key": "certs/client.pem", "env.AWS_WEB_IDENTITY_TOKEN_FILE": "/run/token"}
+    assert options.items() <= wanted(driver_options=options).options.items()

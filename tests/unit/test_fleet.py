@@ -367,3 +367,13 @@ def test_tables_of_scale_go_between_their_markers() -> None:
     assert "p = 0.5 USD" in scale_markdown(fleet(), Assumptions(egress=0.5))
     with pytest.raises(RecordError, match="no place"):
         with_scale(once, "b.json", fleet(), Assumptions())
+
+def test_the_page_says_what_the_committed_result_comes_to(repository: Path) -> None:
+    name = "docs/bench/fleet.json"
+    text = (repository / "docs/scale.md").read_text(encoding="utf-8")
+    fleets = [one for one in read_result(repository / name).fleets if not one.keeps_state]
+    assert with_scale(text, name, fleets[0], Assumptions()) == text
+    verdict = fleet_verdict(fleets[0])
+    assert verdict is not None
+    assert verdict.passed
+    assert fleets[0].builders == 8

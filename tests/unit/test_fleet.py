@@ -368,6 +368,7 @@ def test_tables_of_scale_go_between_their_markers() -> None:
     with pytest.raises(RecordError, match="no place"):
         with_scale(once, "b.json", fleet(), Assumptions())
 
+
 def test_the_page_says_what_the_committed_result_comes_to(repository: Path) -> None:
     name = "docs/bench/fleet.json"
     text = (repository / "docs/scale.md").read_text(encoding="utf-8")

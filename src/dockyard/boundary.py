@@ -44,8 +44,10 @@ def report_interruption(error: KeyboardInterrupt | None = None) -> None:
     """Say on standard error that the command was interrupted, by what, and how to go on."""
     import shlex
 
+    from dockyard.settings_masking import mask_credentials
+
     by = f" by {error}" if error is not None and str(error) else ""
-    again = shlex.join((program, *sys.argv[1:]))
+    again = mask_credentials(shlex.join((program, *sys.argv[1:])))
     sys.stderr.write(f"interrupted{by}\n  → `{again}` again takes up what was done\n")
 
 

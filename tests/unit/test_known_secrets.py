@@ -8,7 +8,7 @@ import pytest
 from invoke.exceptions import Exit
 
 from dockyard import known_secrets
-from dockyard.boundary import reported
+from dockyard.boundary import report_interruption, reported
 from dockyard.errors import DockyardError, Problem
 from dockyard.settings import load_settings
 from dockyard.stored_logins import with_stored_logins
@@ -87,3 +87,14 @@ def test_a_command_does_not_know_what_the_one_before_had_met() -> None:
     assert known_secrets.clean("first and second") == "*** and second"
     known_secrets.forget()
     assert known_secrets.clean("first and second") == "first and second"
+
+
+def test_an_interrupted_command_does_not_repeat_a_login_that_was_typed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["invoke", "bench", "--history", "https://me:planted@git.example/a.git"]
+    monkeypatch.setattr("sys.argv", words)
+    report_interruption()
+    assert (
+        "`invoke bench --history https://***@git.example/a.git` again" in capsys.readouterr().err
+    )

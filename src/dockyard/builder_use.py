@@ -105,9 +105,9 @@ def _driver_of(
 
 def _past_loads(settings: Settings, state: State) -> Sequence[PastLoad]:
     """List what earlier builds say of loading, newest first; each record is read once."""
-    from dockyard.records import builds_folder, read_record
+    from dockyard.records import read_record, record_paths
 
-    paths = sorted(builds_folder(settings.root).glob("*.json"), reverse=True)[:READ_RECORDS]
+    paths = record_paths(settings.root)[:READ_RECORDS]
     recalled = state.recall("past-loads", "")
     known = recalled if isinstance(recalled, dict) else {}
     found: dict[str, PastLoad] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -48,10 +49,13 @@ __all__ = [
     "load_records",
     "new_record_id",
     "read_record",
+    "record_paths",
     "write_record",
 ]
 
 SCHEMA = 2
+# Machines that share a folder have clocks that differ by so much, and not by more.
+CLOCK_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,17 @@ def builds_folder(root: Path) -> Path:
     return root / STATE_FOLDER / "builds"
 
 
+def record_paths(root: Path) -> list[Path]:
+    """List the records' files, the newest build first.
+
+    Those of the future, which a clock that was set wrong has left, come last: they are not news.
+    """
+    limit = time.time() + CLOCK_SECONDS
+    future = new_record_id(datetime.fromtimestamp(limit, UTC))
+    paths = sorted(builds_folder(root).glob("*.json"), reverse=True)
+    return sorted(paths, key=lambda path: path.stem > future)
+
+
 def write_record(root: Path, record: BuildRecord, keep: int) -> Path:
     """Write one record atomically and drop all but the newest ``keep``.
 
@@ -146,7 +161,7 @@ def write_record(root: Path, record: BuildRecord, keep: int) -> Path:
         # Each record has a name of its own: nobody will write a half-written one again.
         clear_unfinished(path.parent)
         write_atomically(path, record.as_json() + "\n")
-        for old in sorted(path.parent.glob("*.json"))[: -max(keep, 1)]:
+        for old in record_paths(root)[max(keep, 1) :]:
             old.unlink(missing_ok=True)
     except OSError as error:
         raise RecordError(
@@ -256,7 +271,7 @@ def load_records(
     """
     records: list[BuildRecord] = []
     unreadable: list[UnreadableRecord] = []
-    for path in sorted(builds_folder(root).glob("*.json"), reverse=True):
+    for path in record_paths(root):
         if len(records) >= limit:
             break
         try:

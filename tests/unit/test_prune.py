@@ -15,6 +15,7 @@ from dockyard.caches.builder_usage import (
     parse_usage,
     usage_by_kind,
 )
+from dockyard.caches.layout import Descriptor
 from dockyard.caches.prune_plan import (
     DanglingImage,
     PruneKind,
@@ -26,7 +27,7 @@ from dockyard.caches.prune_plan import (
 )
 from dockyard.caches.registry_usage import RegistryCache, cache_created, is_of_branch
 from dockyard.caches.scope import CacheScope
-from dockyard.caches.sweep import Swept
+from dockyard.caches.sweep import USED_ANNOTATION, WRONG_CLOCK, Swept, age_limit
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = 86400
@@ -236,3 +237,31 @@ def test_local_items_name_tags_and_one_sum_of_blobs() -> None:
 def test_images_are_named_by_the_project() -> None:
     (item,) = plan_images([DanglingImage("sha256:" + "ab" * 32, 5)], "app")
     assert (item.kind, item.name, item.bytes) == (PruneKind.IMAGE, "app@abababababab", 5)
+
+
+def test_a_clock_that_jumped_makes_nothing_old() -> None:
+    caches = [
+        cache(scope_tag("a"), "a", days=3, a=1),
+        cache(scope_tag("b"), "b", days=40, b=1),
+    ]
+    items, notes = plan_registry(caches, branches=None, days=14, now=NOW + timedelta(days=3650))
+    assert (items, notes) == ((), (WRONG_CLOCK,))
+    items, notes = plan_registry(caches, branches={"a"}, days=14, now=NOW + timedelta(days=3650))
+    assert [item.name for item in items] == [scope_tag("b")]
+    items, notes = plan_registry(caches, branches=None, days=14, now=NOW + timedelta(days=360))
+    assert (len(items), notes) == (2, ())
+
+
+def test_age_counts_from_a_time_that_can_be_true() -> None:
+    day = 86400.0
+    tags = {
+        name: Descriptor("", "", 0).annotated({USED_ANNOTATION: str(used)})
+        for name, used in (("old", 1000 * day), ("new", 1050 * day))
+    }
+    assert age_limit(tags, 1060 * day, 14) == 1046 * day
+    assert age_limit(tags, 1500 * day, 14) is None
+    # A clock that was set back: everything is of the future, and nothing old.
+    assert age_limit(tags, 100 * day, 14) == 86 * day
+    assert age_limit({}, 1060 * day, 14) == 1046 * day
+    unknown = {"one": Descriptor("", "", 0)}
+    assert age_limit(unknown, 1060 * day, 14) == 1046 * day

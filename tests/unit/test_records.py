@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -215,3 +215,17 @@ def test_identifiers_sort_by_time() -> None:
 
 def test_records_are_values() -> None:
     assert isinstance(replace(make_record(), outcome="failed"), BuildRecord)
+
+
+def test_records_of_the_future_are_not_the_newest(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    times = {"future": now + timedelta(days=3650), "last": now, "first": now - timedelta(days=1)}
+    records = {name: make_record(id=new_record_id(when)) for name, when in times.items()}
+    for record in records.values():
+        write_record(tmp_path, record, 3)
+    found, _ = load_records(tmp_path, 3)
+    assert [one.id for one in found] == [records[name].id for name in ("last", "first", "future")]
+    newest = make_record(id=new_record_id(now + timedelta(seconds=1)))
+    write_record(tmp_path, newest, 3)
+    found, _ = load_records(tmp_path, 9)
+    assert [one.id for one in found] == [newest.id, records["last"].id, records["first"].id]

@@ -12,9 +12,8 @@ from dockyard.caches.builder_usage import BuilderUsage, builder_usage, usage_by_
 from dockyard.caches.directory import CacheDirectory
 from dockyard.caches.layout import BlobError
 from dockyard.caches.prune import dedicated_builder
-from dockyard.caches.prune_plan import DAY_SECONDS
 from dockyard.caches.registry_usage import read_registry_caches
-from dockyard.caches.sweep import last_used
+from dockyard.caches.sweep import age_limit, last_used
 from dockyard.display.format import format_bytes
 from dockyard.errors import DockyardError
 
@@ -100,7 +99,7 @@ def local_place(settings: Settings) -> CachePlace:
         size = sum(one.size for one in reachable)
         entries.append(CacheEntry(tag, size, _moment(last_used(descriptor))))
     entries.sort(key=lambda entry: entry.when or "", reverse=True)
-    oldest = time.time() - settings.cache_days * DAY_SECONDS
+    oldest = age_limit(directory.layout.index(), time.time(), settings.cache_days)
     prunable = directory.sweep(oldest=oldest, dry_run=True).bytes
     total = sum(found.st_size for _, found in directory.layout.blobs())
     note = f"damaged, made anew by the next build: {', '.join(broken)}" if broken else None

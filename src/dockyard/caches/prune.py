@@ -15,7 +15,6 @@ from dockyard import process
 from dockyard.caches.builder_usage import builder_usage, prune_builder, usage_by_kind
 from dockyard.caches.directory import CacheDirectory
 from dockyard.caches.prune_plan import (
-    DAY_SECONDS,
     DanglingImage,
     PruneItem,
     PruneKind,
@@ -27,6 +26,7 @@ from dockyard.caches.prune_plan import (
     plan_registry,
 )
 from dockyard.caches.registry_usage import read_registry_caches
+from dockyard.caches.sweep import WRONG_CLOCK, age_limit
 from dockyard.errors import BuilderError, CacheError, DockyardError
 
 if TYPE_CHECKING:
@@ -137,9 +137,11 @@ def plan_prune(
     """
     items: list[PruneItem] = []
     notes: list[str] = []
-    oldest = time.time() - settings.cache_days * DAY_SECONDS
+    oldest: float | None = None
     directory = CacheDirectory(settings.cache_dir, settings.cache_budget)
     if directory.root.is_dir():
+        oldest = age_limit(directory.layout.index(), time.time(), settings.cache_days)
+        notes += [WRONG_CLOCK] if oldest is None and not options.everything else []
         swept = directory.sweep(0 if options.everything else None, oldest=oldest, dry_run=True)
         reason = "everything was asked for" if options.everything else "past budget or age"
         items += plan_local(swept, reason)
@@ -169,7 +171,7 @@ def plan_prune(
         notes += said
     if options.images or options.everything:
         items += plan_images(_dangling_images(image), image)
-    return PrunePlan(tuple(items), tuple(notes), everything=options.everything)
+    return PrunePlan(tuple(items), tuple(dict.fromkeys(notes)), options.everything, oldest)
 
 
 def _plan_registry(
@@ -238,7 +240,7 @@ def apply_prune(
     steps: tuple[tuple[tuple[PruneItem, ...], Callable[[tuple[PruneItem, ...]], int]], ...] = (
         (
             plan.of(PruneKind.LOCAL),
-            lambda items: _remove_local(settings, items, plan.everything),
+            lambda items: _remove_local(settings, items, plan),
         ),
         (
             plan.of(PruneKind.BUILDER),
@@ -265,7 +267,7 @@ def apply_prune(
     return Pruned(plan, freed, tuple(failures))
 
 
-def _remove_local(settings: Settings, items: tuple[PruneItem, ...], everything: bool) -> int:
+def _remove_local(settings: Settings, items: tuple[PruneItem, ...], plan: PrunePlan) -> int:
     directory = CacheDirectory(settings.cache_dir, settings.cache_budget)
     if items[0].key == str(settings.cache_dir):
         with directory.locked():
@@ -277,8 +279,7 @@ def _remove_local(settings: Settings, items: tuple[PruneItem, ...], everything: 
                 else:
                     path.unlink()
         return items[0].bytes or 0
-    oldest = time.time() - settings.cache_days * DAY_SECONDS
-    return directory.sweep(0 if everything else None, oldest=oldest).bytes
+    return directory.sweep(0 if plan.everything else None, oldest=plan.oldest).bytes
 
 
 def _remove_from_builder(settings: Settings, items: tuple[PruneItem, ...], everything: bool) -> int:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from dockyard.caches.builder_usage import UsageKind, UsageRecord
 from dockyard.caches.registry_usage import RegistryCache, age_days, is_of_branch
-from dockyard.caches.sweep import Swept
+from dockyard.caches.sweep import DAY_SECONDS, WRONG_CLOCK, Swept, clock_is_wrong
 from dockyard.display.format import format_count
 
 __all__ = [
@@ -23,8 +23,6 @@ __all__ = [
     "plan_mounts",
     "plan_registry",
 ]
-
-DAY_SECONDS = 86400
 
 
 class PruneKind(StrEnum):
@@ -52,12 +50,14 @@ class PruneItem:
 class PrunePlan:
     """All that goes, and what is left alone that somebody might expect to go.
 
-    ``everything``: whatever its age and the budget.
+    ``everything``: whatever its age and the budget. ``oldest``: before when a local cache's last
+    use makes it old, in seconds since 1970; None where that counts for nothing.
     """
 
     items: tuple[PruneItem, ...]
     notes: tuple[str, ...] = ()
     everything: bool = False
+    oldest: float | None = None
 
     @property
     def bytes(self) -> int:
@@ -156,6 +156,8 @@ def plan_registry(
     manifest (an index's children, attestations).
     """
     going: list[tuple[RegistryCache, str]] = []
+    newest = max((one.created.timestamp() for one in caches if one.created), default=0.0)
+    wrong_clock = clock_is_wrong(now.timestamp(), newest)
     for one in caches:
         age = age_days(one.created, now)
         is_layers = one.tag.startswith("cache-")
@@ -165,13 +167,14 @@ def plan_registry(
             continue
         elif branches is not None and not is_of_branch(one.tag, branches):
             going.append((one, "its branch is gone"))
-        elif age is not None and age > days:
+        elif age is not None and age > days and not wrong_clock:
             going.append((one, f"{format_count(round(age), 'day')} old"))
     gone = {one.tag for one, _ in going}
     staying = [one for one in caches if one.tag not in gone]
     kept = {digest for one in staying for digest in (one.digest, *one.referrers)}
     still_used = {digest for one in staying for digest, _ in one.blobs}
-    items, notes = [], []
+    items: list[PruneItem] = []
+    notes = [WRONG_CLOCK] if wrong_clock and not everything else []
     for one, reason in going:
         if one.digest in kept:
             notes.append(f"{one.tag} stays: a cache that is kept is the same manifest")

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dockyard.caches.layout import BlobError, Descriptor, Layout
 
-__all__ = ["USED_ANNOTATION", "Swept", "apply_sweep", "last_used", "plan_sweep", "trim_folder"]
+__all__ = [
+    "DAY_SECONDS",
+    "USED_ANNOTATION",
+    "WRONG_CLOCK",
+    "Swept",
+    "age_limit",
+    "apply_sweep",
+    "clock_is_wrong",
+    "last_used",
+    "plan_sweep",
+    "trim_folder",
+]
+
+DAY_SECONDS = 86400
+# A clock that is so far past whatever was made or used last has been set wrong.
+WRONG_CLOCK_SECONDS = 365 * DAY_SECONDS
+WRONG_CLOCK = (
+    "by the clock, no cache here was used for a year: as it may be set wrong, nothing counts as "
+    "old (`invoke cache.prune --all` removes caches whatever their age)"
+)
 
 USED_ANNOTATION = "dev.dockyard.used"
 
@@ -29,6 +48,23 @@ def last_used(descriptor: Descriptor) -> float:
         return float(dict(descriptor.annotations).get(USED_ANNOTATION, ""))
     except ValueError:
         return 0.0
+
+
+def clock_is_wrong(now: float, newest: float) -> bool:
+    """Whether ``now`` is hardly the time, by the newest use that is known (0: none is).
+
+    Both in seconds since 1970. A clock that jumped would otherwise make every cache old at once.
+    """
+    return newest > 0 and now - newest > WRONG_CLOCK_SECONDS
+
+
+def age_limit(tags: Mapping[str, Descriptor], now: float, days: int) -> float | None:
+    """Say before when a tag's last use makes it old, in seconds since 1970.
+
+    None where that cannot be told, because the clock is wrong.
+    """
+    newest = max(map(last_used, tags.values()), default=0.0)
+    return None if clock_is_wrong(now, newest) else now - days * DAY_SECONDS
 
 
 def _bytes(caches: Iterable[dict[str, int]]) -> int:

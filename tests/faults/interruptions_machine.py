@@ -15,7 +15,6 @@ from dockyard.errors import (
     BuilderError,
     CacheError,
     DiskFullError,
-    DockyardError,
     EngineError,
     RecordError,
 )
@@ -33,8 +32,8 @@ from faults.interruptions import (
 from faults.interruptions_command import Command, tree
 from faults.interruptions_engine import OwnEngine
 from faults.interruptions_site import Site
-from faults.interruptions_try import SHOWN, examined, next_run
-from faults.interruptions_work import WORK, Work
+from faults.interruptions_try import SHOWN, examined, next_run, undone
+from faults.interruptions_work import GONE, WORK, Work
 from faults.model import Case, Moment, Operation, Outcome
 from support.engine import docker
 
@@ -198,7 +197,7 @@ def _full_judged(case: Case, work: Work, command: Command) -> Iterator[str]:
     """Say what is wrong with how a full disk was met: as an error, or as a note of success."""
     codes = {0, DiskFullError.exit_code, CacheError.exit_code, RecordError.exit_code}
     if case.fault is DISK_PROJECT:
-        codes = {DockyardError.exit_code, DiskFullError.exit_code}
+        codes = {DiskFullError.exit_code}
     if case.operation is Operation.CACHE_PRUNE:
         codes = {0}  # it frees space, and needs none
         yield from (f"success was claimed: {one}" for one in work.undone() if not command.status)
@@ -225,7 +224,7 @@ def attempt_clock(site: Site, case: Case) -> Outcome:
         command.go_on()
     command.end()
     problems = list(judged(command, {0}, ""))
-    problems += (f"success was claimed: {one}" for one in work.undone())
+    problems += (f"success was claimed: {one}" for one in undone(work, command))
     problems += examined(site, work, command, before, files, cleared=True)
     problems += next_run(site, work, before)
     problems += _last_build(site, case)
@@ -239,7 +238,8 @@ def _date(site: Site, seconds: float) -> None:
         os.utime(path, (when, when), follow_symlinks=False)
     tags = site.layout.index()
     moved = {tag: one.annotated({USED_ANNOTATION: f"{when:.3f}"}) for tag, one in tags.items()}
-    site.layout.replace_index(moved)
+    # What is to be pruned is old by any clock.
+    site.layout.replace_index(moved | {tag: one for tag, one in tags.items() if tag == GONE})
 
 
 def _last_build(site: Site, case: Case) -> Iterator[str]:

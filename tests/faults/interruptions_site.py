@@ -263,6 +263,8 @@ class Site:
     def note_leftovers(self) -> None:
         """Let what is left now be no fault of the next command's."""
         self._left = set(leftovers(self.root, self.layout.root, self.temporary, resumed=True))
+        for name in self.crash_logs():
+            (self.root / ".dockyard" / name).unlink()
 
     def leftovers(self, *, resumed: bool = False) -> list[str]:
         """Name what was left since then (see :func:`leftovers`)."""

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 
+from dockyard.caches.sweep import WRONG_CLOCK
 from dockyard.errors import EXIT_INTERRUPTED
 from faults.interruptions import SIGNALS
 from faults.interruptions_command import Command, tree
@@ -14,7 +15,7 @@ from faults.interruptions_site import Before, Site
 from faults.interruptions_work import WORK, Work
 from faults.model import Case, Outcome
 
-__all__ = ["SHOWN", "attempt_kill", "examined", "next_run"]
+__all__ = ["SHOWN", "attempt_kill", "examined", "next_run", "undone"]
 
 # A command that is asked to end may take so long, with all that it stops.
 ENDING_SECONDS = 15.0
@@ -82,6 +83,11 @@ def examined(
         yield from (f"left behind: {name}" for name in site.leftovers())
 
 
+def undone(work: Work, command: Command) -> list[str]:
+    """Name what a command that succeeded has not done, unless it says that its clock is wrong."""
+    return [] if WRONG_CLOCK in " ".join(command.stdout.split()) else work.undone()
+
+
 def next_run(site: Site, work: Work, before: Before) -> Iterator[str]:
     """Run the operation once more, and say what is wrong then."""
     again = work.start()
@@ -89,7 +95,7 @@ def next_run(site: Site, work: Work, before: Before) -> Iterator[str]:
     if status:
         yield f"the next run fails ({status}): {again.message()[:SHOWN]}"
         return
-    yield from (f"after the next run, {one}" for one in work.undone())
+    yield from (f"after the next run, {one}" for one in undone(work, again))
     yield from (f"after the next run: {one}" for one in site.damage(before, may_go=work.may_go))
     left = site.leftovers(resumed=True)
     yield from (f"left behind after the next run: {one}" for one in left)

@@ -113,7 +113,7 @@ def expected(case: Case) -> Expected:
     if name == "corrupt":
         codes |= {CacheError.exit_code}
         if case.operation is Operation.BUILD:
-            codes = {BuildFailedError.exit_code}
+            codes |= {BuildFailedError.exit_code}
     if name == "404":
         codes |= {ImageUnavailableError.exit_code, CacheError.exit_code}
         if case.operation is Operation.BUILD:

@@ -37,6 +37,11 @@ SURVIVOR_SECONDS = 20.0
 FOREIGN = ("CI", "DOCKYARD_", "UV_", "FAULT_", "GITHUB_")
 
 
+def _heed_ctrl_c() -> None:
+    """Heed SIGINT, which a shell lets its background jobs ignore, and they their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Hold:
     """Something that reaches a point and waits there until it is let go."""
 
@@ -189,6 +194,7 @@ class Command:
                 stdout=out,
                 stderr=errors,
                 start_new_session=True,
+                preexec_fn=_heed_ctrl_c,
             )
 
     @property

@@ -14,13 +14,26 @@ from pathlib import Path
 from dockyard import __version__
 from dockyard.report.faults import faults_markdown, view_faults
 from dockyard.state import write_atomically
-from faults.interruptions import CLOCK_CASES, DISK_CASES, ENGINE_CASES, KILL_CASES
+from faults.interruptions import (
+    BUILDER_CASES,
+    CLOCK_CASES,
+    DISK_CASES,
+    ENGINE_CASES,
+    KILL_CASES,
+)
 from faults.model import Case, Outcome, Result, outcome_from_json, result_as_json
 from faults.network_cases import CASES
 
 __all__ = ["ALL_CASES", "gather"]
 
-ALL_CASES: tuple[Case, ...] = (*CASES, *KILL_CASES, *ENGINE_CASES, *DISK_CASES, *CLOCK_CASES)
+ALL_CASES: tuple[Case, ...] = (
+    *CASES,
+    *KILL_CASES,
+    *ENGINE_CASES,
+    *BUILDER_CASES,
+    *DISK_CASES,
+    *CLOCK_CASES,
+)
 COMMAND = "nox -s faults"
 
 

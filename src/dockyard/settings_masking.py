@@ -12,9 +12,18 @@ from dockyard.settings_fields import CREDENTIALS, FIELDS, Field
 if TYPE_CHECKING:
     from dockyard.settings import Settings
 
-__all__ = ["mask_credentials", "masked", "may_hold_secret", "redact", "redactor", "secret_values"]
+__all__ = [
+    "mask_credentials",
+    "masked",
+    "may_hold_secret",
+    "redact",
+    "redact_url",
+    "redactor",
+    "secret_values",
+]
 
 _SHORT = 4
+_PIECE = 8
 # Greedy up to the last “@”: a password may hold “/” or “@” where nothing has validated it. The
 # bounded scheme keeps a long text without any URL from costing quadratic time.
 _USER_INFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,15}://)(\S*)@")
@@ -31,7 +40,8 @@ def mask_credentials(text: str) -> str:
 def may_hold_secret(field: Field, raw: object) -> bool:
     """Tell whether a malformed value could be a secret, or a piece of one, that no mask finds."""
     text = str(raw)
-    holds_user = "@" in text and ("://" in text or field.attribute.startswith("uv_"))
+    uv = field.attribute.startswith("uv_")
+    holds_user = "@" in text and (uv or re.search(r":\S*@", text) is not None)
     return field.secret or holds_user or _SECRET_OPTION.search(text) is not None
 
 
@@ -63,10 +73,19 @@ def secret_values(settings: Settings) -> tuple[str, ...]:
         found.add(password)
         if len(password) < _SHORT or password == "x-oauth-basic":  # noqa: S105
             found.add(user)
+    # Who cannot read a URL quotes a piece of what should have been escaped: “invalid port :piece”.
+    found |= {one for secret in found for one in re.split("[/?#]", secret) if len(one) >= _PIECE}
     found |= {unquote(secret) for secret in found}
     found |= {quote(secret, safe="") for secret in found}
     found |= {json.dumps(secret)[1:-1] for secret in found}
     return tuple(sorted(found - {""}, key=lambda secret: (-len(secret), secret)))
+
+
+def redact_url(text: str, url: str) -> str:
+    """Take a URL's user and password out of a text that quotes them, in whole or in pieces."""
+    found = {match[2] for match in _USER_INFO.finditer(url)}
+    found |= {one for user in found for one in re.split("[/?#:@]", user) if len(one) >= _PIECE}
+    return mask_credentials(redact(text, found))
 
 
 def _cleaner(secrets: Collection[str]) -> Callable[[str], str]:

@@ -32,6 +32,8 @@ __all__ = [
 SUBPROCESS = "subprocess"
 NATIVE = "native"
 HELPER_SECONDS = 30.0
+# Longer than “oauth2accesstoken”, which is a name, and not longer than the tokens of any issuer.
+TOKEN_LENGTH = 20
 
 
 @dataclass(frozen=True)
@@ -101,15 +103,26 @@ def find_login(
     """Look an index's login up: in netrc, then where ``provider`` says.
 
     A keyring is asked only where a user is named, or the index is always to be logged in to: each
-    question costs a fraction of a second.
+    question costs a fraction of a second. The user's name is an argument, so that a name that may
+    be a token is not asked about.
     """
     host = urlsplit(index.bare).hostname or ""
     found = _netrc_login(netrc, host) if netrc else None
     if found and username in ("", found.username):
         return found
-    if provider in (SUBPROCESS, NATIVE) and (username or index.asks):
+    if (
+        provider in (SUBPROCESS, NATIVE)
+        and (username or index.asks)
+        and not _may_be_token(username)
+    ):
         return _helper_login(provider, index.bare, username)
     return None
+
+
+def _may_be_token(username: str) -> bool:
+    """Tell a token that stands in a user's place, for which no password is kept, from a name."""
+    name = re.fullmatch(r"([\w.+-]*)(@[\w.-]+)?", username)
+    return name is None or (len(name[1]) >= TOKEN_LENGTH and bool(re.search(r"\d", name[1])))
 
 
 def kept_login(settings: Settings, index: Index, environment: Mapping[str, str]) -> Login | None:

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from dockyard.bench.history import StatusLine, bench_history, gather_history, history_text
-from dockyard.bench.history_clone import is_url, parse_remote
+from dockyard.bench.history_clone import is_url
 from dockyard.bench.history_git import choose_lock, read_git_history
 from dockyard.bench.history_report import HistoryReport, HistoryRequest, replay_repository
 from dockyard.errors import DockyardError, NetworkError, ProjectError
+from dockyard.git_remote import parse_remote
 from dockyard.lock_versions import History, LockedPackages
 from support.locks import locked, make_versions
 from unit.test_history import Repository, lock

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from invoke.exceptions import Exit
 
-from dockyard import known_secrets
+from dockyard import known_secrets, process
 from dockyard.boundary import report_interruption, reported
-from dockyard.errors import DockyardError, Problem
+from dockyard.caches import information
+from dockyard.caches.prune import existing_branches
+from dockyard.doctor.engine_findings import EngineAnswer, engine_findings
+from dockyard.errors import DockyardError, Problem, SettingsError
 from dockyard.settings import load_settings
 from dockyard.stored_logins import with_stored_logins
+from support.settings import make_settings
 
 PLANTED = "planted/with+signs"
 ENVIRONMENT = {"UV_INDEX_IN_USERNAME": "me", "UV_INDEX_IN_PASSWORD": PLANTED}
@@ -95,6 +102,60 @@ def test_an_interrupted_command_does_not_repeat_a_login_that_was_typed(
     words = ["invoke", "bench", "--history", "https://me:planted@git.example/a.git"]
     monkeypatch.setattr("sys.argv", words)
     report_interruption()
-    assert (
-        "`invoke bench --history https://***@git.example/a.git` again" in capsys.readouterr().err
-    )
+    assert "`invoke bench --history https://***@git.example/a.git` again" in capsys.readouterr().err
+
+
+def test_a_piece_of_a_password_that_a_url_was_broken_by_is_not_told(project: Path) -> None:
+    """Whoever reads the URL takes what comes before the “/” for a port, and says so."""
+    host = {"DOCKER_HOST": "tcp://me:planted-piece/rest-of-it@engine:2375"}
+    load_settings(project, host, {})
+    assert known_secrets.clean('invalid port ":planted-piece"') == 'invalid port ":***"'
+
+
+@pytest.mark.parametrize("name", ["DOCKYARD_IMAGE_MIRRORS", "DOCKYARD_REGISTRY", "DOCKYARD_IMAGE"])
+def test_what_may_be_a_login_in_a_malformed_value_is_not_told(project: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match="the value is not") as caught:
+        load_settings(project, {name: "me:planted/+@mirror.example"}, {})
+    assert "planted" not in str(caught.value)
+
+
+def test_doctor_does_not_tell_a_login_in_the_engines_address() -> None:
+    address = "tcp://me:planted1/one@engine:2375"
+    said = f'parse "{address}": invalid port ":planted1" after host'
+    [found] = engine_findings(EngineAnswer({}, said, address=address))
+    assert "planted" not in str(found)
+
+
+def test_git_gets_the_login_of_origin_by_its_environment(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git hands a URL on to its helper as an argument, login and all."""
+    ran: list[tuple[tuple[str, ...], dict[str, str]]] = []
+
+    def run(arguments: Sequence[str], **options: Any) -> process.Completed:
+        ran.append((tuple(arguments), dict(options.get("environment") or {})))
+        if "--get-url" in arguments:
+            said = "https://me:planted@git.example/a.git\n"
+            return process.Completed(tuple(arguments), 0, said, "")
+        if len(ran) == 2:
+            return process.Completed(tuple(arguments), 0, "0123\trefs/heads/main\n", "")
+        return process.Completed(tuple(arguments), 128, "", "fatal: no https://me:planted@git\n")
+
+    monkeypatch.setattr(process, "run", run)
+    settings = make_settings(project)
+    assert existing_branches(settings) == (frozenset({"main"}), None)
+    assert ran[1][0] == ("git", "ls-remote", "--heads", "https://git.example/a.git")
+    assert "Authorization: Basic bWU6cGxhbnRlZA==" in ran[1][1].values()
+    assert existing_branches(settings) == (None, "fatal: no https://git")
+
+
+def test_the_options_of_a_cache_are_shown_without_secrets(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(information, "builder_usage", lambda name: None)
+    monkeypatch.setattr(information, "dedicated_builder", lambda settings: None)
+    backend = "s3:bucket=builds,secret_access_key=planted/+"
+    found = information.gather_caches(make_settings(project, cache_backends=(backend,)), "x", {})
+    shown = json.dumps(found.as_json())
+    assert "bucket=builds,secret_access_key=***" in shown
+    assert "planted" not in shown

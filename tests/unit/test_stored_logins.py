@@ -239,3 +239,23 @@ def test_what_is_set_wins_over_the_projects_own_urls(tmp_path: Path) -> None:
     settings = stored(tmp_path, {}, index_credentials=own, uv_default_index=MAIN)
     assert own.items() <= settings.index_credentials.items()
     assert settings.uv_default_index == MAIN
+
+
+@pytest.mark.parametrize(
+    ("user", "asks"),
+    [
+        ("oauth2accesstoken", True),
+        ("VssSessionToken", True),
+        ("first.last2@company.example", True),
+        ("glpat-planted0123456789", False),
+        ("dckr_pat_planted/with+signs", False),
+    ],
+)
+def test_no_keyring_is_asked_about_a_token_in_a_users_place(
+    tmp_path: Path, asked: list[tuple[str, ...]], user: str, asks: bool
+) -> None:
+    """It would be an argument, which every user of the machine can read."""
+    index = f"in=https://{user.replace('@', '%40').replace('/', '%2F')}@in.example.com/simple"
+    stored(tmp_path, {}, uv_keyring_provider="subprocess", uv_index=(index,))
+    assert bool(asked) is asks
+    assert not any("planted" in word for command in asked for word in command)

@@ -95,8 +95,9 @@ def gather_history(
     Of several files those that cannot be read are left out and named. Raises DockyardError where
     nothing can be replayed.
     """
-    from dockyard.bench.history_clone import cloned, is_url, parse_remote
+    from dockyard.bench.history_clone import cloned, is_url
     from dockyard.bench.history_git import choose_lock, read_git_history
+    from dockyard.git_remote import parse_remote
 
     if request.layers is not None and request.layers < 1:
         raise ProjectError("--layers must be at least 1", hint="leave it out for the usual plan")

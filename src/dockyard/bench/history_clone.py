@@ -6,21 +6,19 @@ process's arguments are for everybody to see. The clone's configuration is not t
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from dockyard import process
 from dockyard.bench.history_git import choose_lock
 from dockyard.errors import NetworkError
+from dockyard.git_remote import Remote
 from dockyard.history import log_arguments, parse_log
 
-__all__ = ["Remote", "cloned", "is_url", "parse_remote"]
+__all__ = ["cloned", "is_url"]
 
 _SCP = re.compile(r"[\w.-]+@[\w.-]+:(?!//).+")
 _REPORT = re.compile(r"(?:remote: )?([A-Z][\w ]+):\s+(\d+)%")
@@ -28,48 +26,9 @@ BLOBS_AT_ONCE = 500
 FETCH_SECONDS = 600.0
 
 
-@dataclass(frozen=True)
-class Remote:
-    """Where a repository is: the URL without credentials, and the setting that holds these."""
-
-    url: str
-    authorization: str | None = None
-
-    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        """Return git's environment: no questions asked, credentials as a header."""
-        found = {**base, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-        found.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
-        if self.authorization:
-            parts = urlsplit(self.url)
-            number = int(base.get("GIT_CONFIG_COUNT", "0") or 0)
-            found |= {
-                "GIT_CONFIG_COUNT": str(number + 1),
-                f"GIT_CONFIG_KEY_{number}": f"http.{parts.scheme}://{parts.netloc}/.extraHeader",
-                f"GIT_CONFIG_VALUE_{number}": f"Authorization: Basic {self.authorization}",
-            }
-        return found
-
-    def clean(self, text: str) -> str:
-        """Take credentials out of what git said."""
-        if self.authorization:
-            text = text.replace(self.authorization, "***")
-        return re.sub(r"//[^/@\s]+@", "//", text)
-
-
 def is_url(reference: str) -> bool:
     """Tell a URL, or ssh's ``user@host:path``, from a path."""
     return "://" in reference or bool(_SCP.fullmatch(reference))
-
-
-def parse_remote(reference: str) -> Remote:
-    """Take the credentials out of a URL; a user's name for ssh is none."""
-    parts = urlsplit(reference)
-    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
-        return Remote(reference)
-    user, _, host = parts.netloc.rpartition("@")
-    name, _, password = user.partition(":")
-    pair = f"{unquote(name)}:{unquote(password)}"
-    return Remote(urlunsplit(parts._replace(netloc=host)), base64.b64encode(pair.encode()).decode())
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from dockyard.caches.registry_usage import read_registry_caches
 from dockyard.caches.sweep import age_limit, last_used
 from dockyard.display.format import format_bytes
 from dockyard.errors import DockyardError
+from dockyard.settings_masking import mask_credentials
 
 if TYPE_CHECKING:
     from dockyard.settings import Settings
@@ -135,7 +136,8 @@ def gather_caches(
     for backend in settings.cache_backends:
         kind, _, options = backend.partition(":")
         if kind in UNSEEN:
-            places.append(CachePlace(kind, options, None, None, None, UNSEEN[kind]))
+            shown = mask_credentials(options)
+            places.append(CachePlace(kind, shown, None, None, None, UNSEEN[kind]))
     builders: dict[str, BuilderUsage | None] = {}
     for name in (dedicated_builder(settings), "default"):
         if name:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -91,14 +92,24 @@ def dedicated_builder(settings: Settings) -> str | None:
 
 def existing_branches(settings: Settings) -> tuple[frozenset[str] | None, str | None]:
     """List the branches that ``origin`` has now; None and the reason where it is silent."""
+    from dockyard.git_remote import parse_remote
+
+    root = settings.root
     try:
+        told = process.run(
+            ["git", "ls-remote", "--get-url", "origin"], directory=root, timeout=GIT_SECONDS
+        )
+        remote = parse_remote(told.stdout.strip())
         answered = process.run(
-            ["git", "ls-remote", "--heads", "origin"], directory=settings.root, timeout=GIT_SECONDS
+            ["git", "ls-remote", "--heads", remote.url if remote.authorization else "origin"],
+            directory=root,
+            environment=remote.environment(os.environ),
+            timeout=GIT_SECONDS,
         )
     except OSError:
         return None, "git is not installed"
     if not answered.succeeded:
-        said = answered.stderr.strip().splitlines()
+        said = remote.clean(answered.stderr).strip().splitlines()
         return None, said[-1] if said else "origin does not answer"
     names = (line.partition("refs/heads/")[2] for line in answered.stdout.splitlines())
     return frozenset(name for name in names if name), None

@@ -14,6 +14,7 @@ from dockyard.engine import (
     diagnose_engine,
     version_numbers,
 )
+from dockyard.settings_masking import redact_url
 
 __all__ = ["EngineAnswer", "buildx_findings", "engine_findings", "store_findings"]
 
@@ -63,7 +64,8 @@ def engine_findings(answer: EngineAnswer) -> tuple[Finding, ...]:
         message = first.message if first else "the Docker Engine does not answer as it should"
         said = "" if first else answer.error.strip()
         fix = first.hint if first else "`docker info` says more"
-        return (problem(topic, message, " · ".join(filter(None, (said, where))), fix),)
+        evidence = redact_url(" · ".join(filter(None, (said, where))), answer.address or "")
+        return (problem(topic, redact_url(message, answer.address or ""), evidence, fix),)
     system = str(answer.info.get("OperatingSystem") or "")
     evidence = f"{answer.version}{f' on {system}' if system else ''}"
     if version_numbers(answer.version) < MINIMUM_ENGINE:

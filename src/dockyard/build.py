@@ -300,7 +300,7 @@ def _result(
 
         outcome = "failed"
         generator = prepared.definition.attestations.generator
-        error = diagnose(ran.trace, ran.status, settings.dockerfile, generator)
+        error = diagnose(ran.trace, ran.status, settings.dockerfile, generator, prepared.builder)
         if ran.silence:
             error = silence_error(ran.silence, settings.registry)
         # What was recalled may be what was wrong: a stopped engine, an image that is gone.

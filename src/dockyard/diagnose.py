@@ -16,6 +16,7 @@ from dockyard.errors import (
     CacheError,
     DockerfileError,
     DockyardError,
+    EngineError,
     ImageUnavailableError,
     NetworkError,
     ProjectError,
@@ -24,11 +25,13 @@ from dockyard.layer_reports import parse_report
 from dockyard.steps import StepKind, short_instruction
 
 if TYPE_CHECKING:
+    from dockyard.builders import BuilderChoice
     from dockyard.trace import BuildTrace, Step
 
 __all__ = ["diagnose"]
 
 SHOWN_LINES = 20
+SHOWN_CHARACTERS = 300
 
 _MISSING_PATH = re.compile(
     r'failed to (?:calculate checksum of|compute cache key:.*?) .*?"(/[^"]*)": not found'
@@ -47,6 +50,14 @@ _UNAVAILABLE = re.compile(
 )
 # The kernel's word, and qemu's, for a program of another processor.
 _FOREIGN = re.compile(r"exec format error|Invalid ELF image for this architecture", re.IGNORECASE)
+
+
+# buildx's words where BuildKit, or the engine that it is part of, ends or is killed meanwhile.
+_WENT_AWAY = re.compile(
+    r"code = Unavailable|error reading from server: (?:EOF|.*connection reset)"
+    r"|transport is closing|closing transport|failed to receive status: .*EOF",
+    re.IGNORECASE,
+)
 
 
 def _excerpt(lines: Sequence[str]) -> str:
@@ -170,13 +181,37 @@ def _generator_failed(generator: str, said: str) -> DockyardError | None:
     )
 
 
+def _went_away(said: str, builder: BuilderChoice | None) -> DockyardError | None:
+    """Say that the builder ended during the build; None where it did not."""
+    line = next((one for one in reversed(said.splitlines()) if _WENT_AWAY.search(one)), None)
+    if line is None or builder is None:
+        return None
+    reason = _without_prefixes(line.strip())[-SHOWN_CHARACTERS:]
+    if builder.driver == "docker":
+        return EngineError(
+            f"the Docker Engine went away during the build: {reason}",
+            hint="`docker version` shows whether it runs again; `invoke build` then goes on from "
+            "what its cache has",
+        )
+    return BuilderError(
+        f"the builder {builder.name} ({builder.driver}) went away during the build: {reason}",
+        where="DOCKYARD_BUILDER" if not builder.dedicated else "DOCKYARD_BUILDER_NAME",
+        hint=f"`docker buildx inspect {builder.name}` shows how it is"
+        + ("; `invoke cache.init` repairs it" if builder.dedicated else ""),
+    )
+
+
 def diagnose(
-    trace: BuildTrace, status: int, dockerfile: str, generator: str | None = None
+    trace: BuildTrace,
+    status: int,
+    dockerfile: str,
+    generator: str | None = None,
+    builder: BuilderChoice | None = None,
 ) -> DockyardError:
     """Name the cause of a failed build: the engine, the disk, a base image, uv, or a step.
 
     ``status`` is buildx's exit status; ``dockerfile`` the path to name; ``generator`` the image
-    that makes the SBOM, if one does.
+    that makes the SBOM, if one does; ``builder`` the one that was used.
     """
     # Without buildx's excerpt of the Dockerfile, whose scripts name the very errors that are looked
     # for here.
@@ -184,7 +219,7 @@ def diagnose(
     noise = "\n".join(line for line in said if line.strip())
     step = trace.failed_step
     everything = "\n".join([noise, step.error or "", *step.log] if step else [noise])
-    known = diagnose_engine(noise) or diagnose_disk(everything)
+    known = diagnose_engine(noise) or diagnose_disk(everything) or _went_away(noise, builder)
     if known:
         return known
     if generator:
@@ -199,12 +234,12 @@ def diagnose(
         (_without_prefixes(line) for line in reversed(trace.noise) if line.startswith("ERROR:")),
         noise or f"docker buildx ended with status {status}",
     )
-    builder = re.search(
+    missing = re.search(
         r'no builder "([^"]+)" found|builder "?([^" ]+)"? (?:not found|is inactive)', message
     )
-    if builder:
+    if missing:
         return BuilderError(
-            f"there is no builder {builder[1] or builder[2]}",
+            f"there is no builder {missing[1] or missing[2]}",
             where="DOCKYARD_BUILDER",
             hint="`docker buildx ls` lists those there are; unset it to let Dockyard choose",
         )

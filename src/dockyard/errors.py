@@ -24,6 +24,7 @@ Invoke itself uses 1 for a command line that it does not understand.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -46,6 +47,7 @@ __all__ = [
     "ProjectError",
     "RecordError",
     "SettingsError",
+    "unwritable",
 ]
 
 EXIT_PROBLEMS = 16
@@ -163,3 +165,21 @@ class CheckUnavailableError(DockyardError):
     """A check could not be made, and none of those that were made found anything."""
 
     exit_code = 15
+
+
+def unwritable(error: OSError, where: str, consequence: str) -> DockyardError:
+    """Describe a file that cannot be written; DiskFullError where no space is left for it.
+
+    ``consequence`` says how things are now.
+    """
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(
+            f"no space left to write it; {consequence}",
+            where=where,
+            hint="free some space (`df` shows where there is none), and start again",
+        )
+    return DockyardError(
+        f"it cannot be written: {error.strerror}; {consequence}",
+        where=where,
+        hint="make the folder writable, and start again",
+    )

@@ -128,6 +128,10 @@ _OTHER_CONTENT = re.compile(
 )
 
 
+# What an engine says last when it is shut down: its own parts no longer answer it.
+_SHUT_DOWN = re.compile(r"client connection is closing|transport is closing|code = Unavailable")
+
+
 def image_error(text: str, reference: str, *, push: bool) -> DockyardError:
     """Turn the engine's message about one image into an error with what to do next."""
     host = reference.partition("/")[0]
@@ -136,6 +140,13 @@ def image_error(text: str, reference: str, *, push: bool) -> DockyardError:
     if "no space left" in lowered or "disk quota" in lowered:
         hint = "`docker system df` shows what uses the engine's disk"
         return DiskFullError(f"no space left for {reference}: {said}", hint=hint)
+    if _SHUT_DOWN.search(said):
+        verb = "pushed" if push else "pulled"
+        return EngineError(
+            f"the Docker Engine ended before {reference} was {verb}: {said}",
+            hint="`docker version` shows whether it runs again; then the same command again moves "
+            "what is still missing",
+        )
     if "tag does not exist" in lowered or "does not exist locally" in lowered:
         return ImageUnavailableError(
             f"the engine has no image {reference} to push", hint="`invoke build` makes it"

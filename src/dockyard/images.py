@@ -151,6 +151,7 @@ def _engine(
     """
     import docker
     import requests
+    import urllib3
     from docker.context import ContextAPI
     from docker.errors import DockerException
     from docker.utils import kwargs_from_env
@@ -170,12 +171,14 @@ def _engine(
         )
         with contextlib.closing(client):
             yield client
-    except (DockerException, requests.RequestException) as error:
+    except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        # The SDK reads events past requests: an engine that ends meanwhile is urllib3's to tell.
         if "read timed out" in str(error).lower():
             raise _silent(repository, silence) from error
         raise EngineError(
             f"the Docker Engine does not answer as it should: {_explanation(error)}",
-            hint="`docker version` shows whether it runs and this user may talk to it",
+            hint="`docker version` shows whether it runs and this user may talk to it; then the "
+            "same command again moves what is still missing",
         ) from error
 
 

@@ -22,7 +22,7 @@ from dockyard.dockerfile import (
 )
 from dockyard.dockerfile_upkeep import NO_PLAN, past_locks
 from dockyard.env_example import render_env_example
-from dockyard.errors import DockerfileError, DockyardError, ProjectError
+from dockyard.errors import DockerfileError, DockyardError, ProjectError, unwritable
 from dockyard.known_project import project_facts, target_of
 from dockyard.local_packages import find_local_packages
 from dockyard.project import check_copy_paths
@@ -261,11 +261,7 @@ def apply_changes(changes: Sequence[FileChange]) -> tuple[Path, ...]:
             try:
                 backups += _carry_out(change, undo)
             except OSError as error:
-                raise DockyardError(
-                    f"it cannot be written: {error.strerror}; nothing was changed",
-                    where=str(change.path),
-                    hint="make the folder writable, and start again",
-                ) from error
+                raise unwritable(error, str(change.path), "nothing was changed") from error
         undo.pop_all()
     return tuple(backups)
 
@@ -281,7 +277,7 @@ def _carry_out(change: FileChange, undo: ExitStack) -> list[Path]:
     if change.before is None:
         undo.callback(path.unlink, missing_ok=True)
     else:
-        undo.callback(write_atomically, path, change.before, mode)
+        undo.callback(_restore, path, change.before, mode)
         if change.action in (Action.REPLACE, Action.EDIT):
             backup = _backup(path)
             undo.callback(backup.unlink, missing_ok=True)
@@ -289,6 +285,12 @@ def _carry_out(change: FileChange, undo: ExitStack) -> list[Path]:
             kept.append(backup)
     write_atomically(path, change.after, mode)
     return kept
+
+
+def _restore(path: Path, text: str, mode: int) -> None:
+    """Give a file its old text back, unless it still has it: a full disk takes nothing more."""
+    if read_text(path) != text:
+        write_atomically(path, text, mode)
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dockyard.errors import DockyardError, SettingsError
+from dockyard.errors import DockyardError, SettingsError, unwritable
 from dockyard.optimize import (
     PYPROJECT,
     TOPICS,
@@ -29,7 +29,7 @@ from dockyard.optimize import (
 )
 from dockyard.settings import Origin, load_settings
 from dockyard.settings_fields import FIELDS
-from dockyard.state import prepare_state_folder, write_atomically
+from dockyard.state import STATE_FOLDER, prepare_state_folder, write_atomically
 
 if TYPE_CHECKING:
     from dockyard.settings import Settings
@@ -118,19 +118,18 @@ def apply(
     texts = _texts(settings.root, chosen)
     backups = []
     for name, text in edited(texts, changes).items():
-        path = (settings.root / name).resolve()
+        place = path = (settings.root / name).resolve()
         try:
             before = texts[name]
             if before is not None:
+                place = settings.root / STATE_FOLDER
                 backups.append(_keep(settings.root, name, before))
+                place = path
             mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
             write_atomically(path, text, mode)
         except OSError as error:
-            raise DockyardError(
-                f"it cannot be written: {error.strerror}",
-                where=str(path),
-                hint="make it writable; files not yet written are as they were",
-            ) from error
+            consequence = "files not yet written are as they were"
+            raise unwritable(error, str(place), consequence) from error
     if any(isinstance(change, RunTask) for change in changes):
         from dockyard.cache_setup import initialize
 

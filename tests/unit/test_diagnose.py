@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from dockyard.builders import BuilderChoice
 from dockyard.diagnose import diagnose
 from dockyard.errors import (
     BuilderError,
@@ -19,6 +20,7 @@ from dockyard.errors import (
     NetworkError,
     ProjectError,
 )
+from dockyard.trace import BuildTrace
 from support.transcripts import log, read, trace_of, vertex
 
 DOCKERFILE = "docker/Dockerfile"
@@ -295,3 +297,23 @@ def test_what_is_wrong_with_an_index(said: str, kind: type[DockyardError], words
     assert "dependencies-1: the package index https://i.example" in problem.message
     assert said in problem.message
     assert problem.hint
+
+
+LOST = (
+    "ERROR: failed to receive status: rpc error: code = Unavailable desc = error reading from "
+    "server: EOF"
+)
+
+
+def test_a_builder_that_goes_away() -> None:
+    trace = BuildTrace((), (), (LOST,))
+    dedicated = BuilderChoice("dockyard", "docker-container", "asked for", dedicated=True)
+    error = diagnose(trace, 1, DOCKERFILE, builder=dedicated)
+    assert isinstance(error, BuilderError)
+    (problem,) = error.problems
+    assert problem.message.startswith("the builder dockyard (docker-container) went away")
+    assert "`invoke cache.init` repairs it" in (problem.hint or "")
+    own = BuilderChoice("default", "docker", "the engine's own")
+    error = diagnose(trace, 1, DOCKERFILE, builder=own)
+    assert isinstance(error, EngineError)
+    assert "went away during the build: failed to receive status" in error.problems[0].message

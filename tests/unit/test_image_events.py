@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
+from urllib3.exceptions import ProtocolError
 
+from dockyard import images
 from dockyard.errors import (
     DiskFullError,
     EngineError,
@@ -14,6 +17,7 @@ from dockyard.errors import (
 )
 from dockyard.image_events import ImageEvents, Moved, count_layers, image_error
 from dockyard.images import news
+from support.settings import make_settings
 
 LARGE, SMALL = "d98189f5c1a1" + "0" * 52, "faa1480e4772" + "0" * 52
 LAYERS = {f"sha256:{LARGE}": 19_369_935, f"sha256:{SMALL}": 120}
@@ -155,3 +159,20 @@ def test_what_a_broken_way_makes_of_a_layer(said: str, words: str) -> None:
         assert isinstance(error, NetworkError)
         assert words in str(error)
         assert "registry.example.com" in str(error)
+
+
+def test_an_engine_that_is_shut_down() -> None:
+    said = "Canceled: grpc: the client connection is closing: context canceled"
+    error = image_error(said, "r.io/app:x", push=True)
+    assert isinstance(error, EngineError)
+    assert str(error).startswith("the Docker Engine ended before r.io/app:x was pushed: Canceled")
+
+
+def test_an_engine_that_ends_while_its_events_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("docker.APIClient", lambda **options: io.BytesIO())
+    environment = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
+    with (
+        pytest.raises(EngineError, match="Connection broken"),
+        images._engine(make_settings(), "r.io/app", environment),
+    ):
+        raise ProtocolError("Connection broken: IncompleteRead(0 bytes read)")

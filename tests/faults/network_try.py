@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from faults.model import Case, Moment, Outcome
@@ -19,6 +20,9 @@ from faults.world import World
 from support.service import Ran
 
 __all__ = ["attempt"]
+
+# What the network may cost at most, in seconds, with the time-outs that the campaign sets.
+LONGEST_S = 45.0
 
 
 class CampaignError(AssertionError):
@@ -38,14 +42,20 @@ def attempt(world: World, case: Case) -> Outcome:
         changes = dict(work.expired())
     else:
         proxy.arm(case.fault, case.moment, healthy)
+    # Whoever waits for too long is let go: others build on the same engine.
+    rescue = threading.Timer(LONGEST_S, world.heal)
+    rescue.start()
     started = time.monotonic()
     try:
         ran = work.run(**changes)
         seconds = time.monotonic() - started
         struck = proxy.strikes > 0
     finally:
+        rescue.cancel()
         world.heal()
     problems = _judged(case, ran, struck, proxy.host)
+    if seconds > LONGEST_S:
+        problems.append(f"it waited for {seconds:.0f} s, until all was well again")
     delivered = ran.status == 0 and not (undone := work.undone())
     if ran.status == 0 and not delivered and not _says_so(case, ran):
         problems += [f"success was claimed: {one}" for one in undone]

@@ -20,6 +20,11 @@ from support.settings import make_settings
 CACHE = "registry.example.com/acme/service:cache-linux-amd64"
 
 
+@pytest.fixture(autouse=True)
+def _answering(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dockyard.caches.alive.is_silent", lambda host, **_: False)
+
+
 def settings(root: Path, *backends: str) -> Settings:
     return make_settings(
         root,

@@ -191,6 +191,27 @@ class CacheUse:
         )
 
 
+def _without_silent(
+    settings: Settings, arguments: CacheArguments
+) -> tuple[CacheArguments, tuple[str, ...]]:
+    """Leave imports out whose registry says nothing: the builder would wait for it without end."""
+    prefix = "type=registry,ref="
+    found = [one for one in arguments.cache_from if one.startswith(prefix)]
+    hosts = dict.fromkeys(one.removeprefix(prefix).partition("/")[0] for one in found)
+    if not hosts:
+        return arguments, ()
+    from dockyard.caches.alive import is_silent
+
+    notes = []
+    for host in hosts:
+        plain = host in settings.insecure_registries
+        if is_silent(host, plain=plain, seconds=settings.registry_timeout):
+            kept = (one for one in arguments.cache_from if not one.startswith(f"{prefix}{host}/"))
+            arguments = replace(arguments, cache_from=tuple(kept))
+            notes.append(f"caches of {host} are not imported: it does not answer in time")
+    return arguments, tuple(notes)
+
+
 def _directory(settings: Settings) -> CacheDirectory:
     from dockyard.caches.directory import CacheDirectory
 
@@ -256,4 +277,7 @@ def open_caches(
         raise
     if not imports:
         arguments = replace(arguments, cache_from=())
+    if not show_only:
+        arguments, silent = _without_silent(settings, arguments)
+        notes = (*notes, *silent)
     return CacheUse(settings, scope, arguments, (*notes, *arguments.notes), snapshot)

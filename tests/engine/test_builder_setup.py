@@ -5,26 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import socket
 import subprocess
 import sys
-import time
 import tomllib
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.base import buildkit_image
+from support.daemons import Daemon, free_port, make_certificates, start_daemon
 from support.engine import Cleanup, DockerError, docker, random_name
 from support.index import PackageIndex
 from support.registry import Registry
 from support.service import TASKS, Ran, Service
 from support.wheels import make_wheel
 
-START_SECONDS = 30.0
 # What of the environment would change the builder.
 OWN = re.compile(r"DOCKYARD_|UV_|SSL_CERT_FILE|(?:https?|no)_proxy", re.IGNORECASE)
 
@@ -209,69 +205,19 @@ def test_an_image_that_is_nowhere_leaves_nothing_behind(repository: Repository) 
 # -------------------- a BuildKit elsewhere
 
 
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def make_certificates(folder: Path) -> None:
-    """An authority, a server's and a client's certificate of it, and a stranger's."""
-    if not shutil.which("openssl"):
-        pytest.fail("openssl is not installed: run ./bootstrap first")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    for name in ("ca", "stranger"):
-        files = ("-keyout", f"{name}.key", "-out", f"{name}.pem")
-        openssl("req", "-x509", *key, "-days", "2", "-subj", f"/CN={name}", *files)
-    (folder / "names").write_text("subjectAltName=DNS:builder.test\n")
-    for name in ("server", "client"):
-        files = ("-keyout", f"{name}.key", "-out", f"{name}.csr")
-        openssl("req", *key, "-subj", f"/CN={name}", *files)
-        signed = ("-in", f"{name}.csr", "-out", f"{name}.pem", "-extfile", "names", "-days", "2")
-        openssl("x509", "-req", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", *signed)
-
-
 @pytest.fixture
-def remote(tmp_path: Path, cleanup: Cleanup) -> tuple[str, Path]:
-    """A buildkitd on loopback that wants TLS of both sides: its address, and certificates."""
+def remote(tmp_path: Path, cleanup: Cleanup) -> Daemon:
+    """A buildkitd on loopback that wants TLS of both sides."""
     folder = tmp_path / "tls"
     folder.mkdir()
     make_certificates(folder)
-    name, port = cleanup.name("container"), free_port()
-    docker(
-        *("run", "--detach", "--privileged", "--network", "host", "--name", name),
-        *("--label", cleanup.label, "--volume", "/var/lib/buildkit"),
-        *("--volume", f"{folder}:/tls:ro", buildkit_image()),
-        *("--addr", f"tcp://127.0.0.1:{port}", "--tlscacert", "/tls/ca.pem"),
-        *("--tlscert", "/tls/server.pem", "--tlskey", "/tls/server.key"),
-    )
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        with closing(socket.socket()) as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        assert time.monotonic() < deadline, docker("logs", name)
-        time.sleep(0.1)
-    return f"tcp://127.0.0.1:{port}", folder
+    return start_daemon(folder, cleanup)
 
 
-def test_remote_over_tls(repository: Repository, remote: tuple[str, Path]) -> None:
-    endpoint, folder = remote
-    given = {
-        "DOCKYARD_DRIVER": "remote",
-        "DOCKYARD_BUILDER_ENDPOINT": endpoint,
-        "DOCKYARD_BUILDER_CA_FILE": str(folder / "ca.pem"),
-        "DOCKYARD_BUILDER_CERT_FILE": str(folder / "client.pem"),
-        "DOCKYARD_BUILDER_KEY_FILE": str(folder / "client.key"),
-        "DOCKYARD_BUILDER_SERVER_NAME": "builder.test",
-    }
+def test_remote_over_tls(repository: Repository, remote: Daemon) -> None:
+    folder, given = remote.folder, remote.settings()
     stranger = {
-        "DOCKYARD_BUILDER_CERT_FILE": str(folder / "stranger.pem"),
-        "DOCKYARD_BUILDER_KEY_FILE": str(folder / "stranger.key"),
+        key: value for key, value in remote.settings("stranger").items() if given[key] != value
     }
     port = free_port()
     faults: list[tuple[dict[str, str], int, str]] = [

@@ -58,10 +58,12 @@ def fields(raw: bytes) -> list[tuple[int, int | bytes]]:
 
     while position < len(raw):
         key = number()
-        value: int | bytes = number()
-        if key & 7 == 2 and isinstance(value, int):
-            value, position = raw[position : position + value], position + value
-        found.append((key >> 3, value))
+        value = number()
+        if key & 7 == 2:
+            found.append((key >> 3, raw[position : position + value]))
+            position += value
+        else:
+            found.append((key >> 3, value))
     return found
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -76,6 +79,37 @@ def runs(service: Service, wheels: dict[str, Path]) -> bool:
     return True
 
 
+def served_by(record: dict[str, Any]) -> dict[str, tuple[list[str], list[str]]]:
+    """What each index gave and did not give, by its URL, as the record has it."""
+    return {one["index"]: (one["served"], one["rejected"]) for one in record["indexes"]}
+
+
+class HalfOf(type(Path())):  # type: ignore[misc]
+    """A file of which the first half can be read; then ``broken`` is called."""
+
+    broken: Callable[[], None]
+
+    def open(self, *arguments: Any, **options: Any) -> Any:
+        whole: BinaryIO = super().open("rb")
+        size, broken = self.stat().st_size, self.broken
+
+        class Half(io.RawIOBase):
+            def seek(self, position: int, whence: int = 0) -> int:
+                return whole.seek(position, whence)
+
+            def read(self, length: int = -1) -> bytes:
+                left = size // 2 - whole.tell()
+                if left <= 0:
+                    broken()
+                return whole.read(min(length, left))
+
+            def close(self) -> None:
+                whole.close()
+                super().close()
+
+        return Half()
+
+
 @contextlib.contextmanager
 def stalling_server() -> Iterator[str]:
     """Accept every connection and never answer."""
@@ -136,6 +170,7 @@ def test_what_a_mirror_lacks_comes_from_the_next(
     assert mirror.url in note
     assert lacking in note
     assert kept not in note
+    assert served_by(record) == {mirror.url: ([kept], [lacking]), public.url: ([lacking], [])}
 
 
 def test_a_file_that_the_lock_does_not_mean_is_refused(
@@ -155,10 +190,6 @@ def test_a_file_that_the_lock_does_not_mean_is_refused(
     planted = (folder / wheels[wrong].name).read_bytes()
     path = f"/opt/venv/lib/python3.13/site-packages/{wrong.replace('-', '_')}/payload.bin"
     sums = docker("run", "--rm", f"{service.name}:latest", "sha256sum", path).split()
-    import hashlib
-    import io
-    import zipfile
-
     with zipfile.ZipFile(io.BytesIO(planted)) as archive:
         content = archive.read(f"{wrong.replace('-', '_')}/payload.bin")
     assert sums[0] != hashlib.sha256(content).hexdigest()
@@ -201,6 +232,42 @@ def test_a_mirror_that_dies_midway_is_not_asked_for_what_it_gave(
     assert runs(service, wheels)
     assert mirror.bytes_served(wheels[given].name) == wheels[given].stat().st_size
     assert public.bytes_served() == public.bytes_served(name) == wheels[cut].stat().st_size
+
+
+@pytest.mark.parametrize("fault", ["dies", "falls silent"])
+def test_a_mirror_that_breaks_in_the_middle_of_a_wheel_costs_seconds(
+    service: Service,
+    wheels: dict[str, Path],
+    public: PackageIndex,
+    mirror: PackageIndex,
+    fault: str,
+) -> None:
+    broken, given = wheels
+    healed = threading.Event()
+
+    def give_up() -> None:
+        if fault == "falls silent":
+            healed.wait(60)
+        raise ConnectionResetError
+
+    name = wheels[broken].name
+    half = HalfOf(wheels[broken])
+    half.broken = give_up
+    mirror.files[name] = replace(mirror.files[name], path=half)
+    lock = (service.root / "uv.lock").read_bytes()
+    try:
+        record = service.build(DOCKYARD_UV_MIRRORS=mirror.url, DOCKYARD_UV_MIRROR_TIMEOUT="1")
+    finally:
+        healed.set()
+    assert runs(service, wheels)
+    assert record["seconds"] < 30
+    assert served_by(record) == {mirror.url: ([given], [broken]), public.url: ([broken], [])}
+    [note] = [note for note in record["notes"] if "next was tried" in note]
+    assert mirror.url in note
+    assert broken in note
+    assert mirror.bytes_served(name) > 0
+    assert public.bytes_served() == wheels[broken].stat().st_size
+    assert (service.root / "uv.lock").read_bytes() == lock
 
 
 def test_probe_orders_by_speed_and_keeps_the_dead_last(

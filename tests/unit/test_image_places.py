@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dockyard import base_images, build_retry
+from dockyard import base_images, build_retry, process
 from dockyard.base_images import (
     BaseImage,
     ImageOrigin,
@@ -77,7 +77,7 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> Answers:
         said, seconds = answers.get(arguments[-1], ("ERROR: no such host", 0.0))
         return Asked(Completed(tuple(arguments), 1 if said else 0, "", said), seconds)
 
-    monkeypatch.setattr(base_images.process, "start", start)
+    monkeypatch.setattr(process, "start", start)
     monkeypatch.setattr(base_images, "inspect_images", lambda names: {})
     monkeypatch.setattr(base_images, "MIRROR_SECONDS", 0.1)
     monkeypatch.setattr(base_images, "UPSTREAM_SECONDS", 0.4)
@@ -183,7 +183,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         commands.append(arguments)
         return Completed(tuple(arguments), 0, "", "")
 
-    monkeypatch.setattr(build_retry.process, "run", run)
+    monkeypatch.setattr(process, "run", run)
     return commands
 
 

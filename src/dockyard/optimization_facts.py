@@ -287,9 +287,17 @@ class Facts:
 
     def mirrors(self) -> tuple[Proposal, ...]:
         """Measure the mirrors; the well-known ones only where the topic was asked for."""
-        from dockyard.optimization_network import mirror_proposals
+        from dockyard.optimization_network import image_mirror_proposals, mirror_proposals
 
-        return mirror_proposals(self._settings, self.project.packages, self._asked, self._note)
+        settings, note = self._settings, self._note
+        of_images: tuple[Proposal, ...] = ()
+        if len(settings.image_mirrors) > 1:
+            architecture = self._engine.architecture
+            of_images = image_mirror_proposals(settings, self._environment, architecture, note)
+        return (
+            *mirror_proposals(settings, self.project.packages, self._asked, note),
+            *of_images,
+        )
 
     def builder(self) -> tuple[Proposal, ...]:
         """Compare the builders with what the settings want and the caches need."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dockyard.records import BuildRecord
     from dockyard.settings import Settings
 
-__all__ = ["base_proposals", "mirror_proposals"]
+__all__ = ["base_proposals", "image_mirror_proposals", "mirror_proposals"]
 
 ASK_SECONDS = 30.0
 
@@ -112,6 +112,40 @@ def mirror_proposals(
     if not any(one.throughput for one in answers):
         note(f"mirrors: neither {answers[0].url} nor a well-known mirror answers")
     return propose_a_mirror(answers[0], presets, size, requests)
+
+
+def image_mirror_proposals(
+    settings: Settings,
+    environment: Mapping[str, str],
+    architecture: str,
+    note: Callable[[str], None],
+) -> tuple[Proposal, ...]:
+    """Measure the mirrors of images, where a registry has several; they keep their other places."""
+    from dockyard.image_probe import probe_image_mirrors
+    from dockyard.optimize import SetSetting
+    from dockyard.optimize_mirrors import propose_mirrors
+
+    if len(settings.image_mirrors) < 2:
+        return ()
+    proposals: list[Proposal] = []
+    order = settings.image_mirrors
+    for measured in probe_image_mirrors(settings, environment, architecture):
+        for entry, one in measured.by_entry.items():
+            if one.throughput is None:
+                note(f"mirrors: {entry}: {one.problem}")
+        for found in propose_mirrors(
+            [(entry, entry if entry in measured.by_entry else "") for entry in order],
+            measured.by_entry,
+            measured.size,
+            measured.requests,
+            key="image-mirrors",
+            what="a base image",
+        ):
+            proposals.append(found)
+            # The next registry's mirrors are in the same list.
+            if isinstance(found.change, SetSetting) and isinstance(found.change.value, tuple):
+                order = found.change.value
+    return tuple(proposals)
 
 
 def _probed_package(packages: Sequence[Package]) -> str:

@@ -20,12 +20,16 @@ def propose_mirrors(
     measured: Mapping[str, Measurement],
     size: int,
     requests: int,
+    *,
+    key: str = "uv-mirrors",
+    what: str = "all packages",
 ) -> tuple[Proposal, ...]:
     """Propose the order of the mirrors in which the packages come the fastest.
 
     ``entries``: each as the setting has it, and its URL ("" where it mirrors another index than
     the default one, and keeps its place). ``measured``: by URL. ``size``, in bytes, and
-    ``requests`` are those of all of the project's packages.
+    ``requests`` are those of all of the project's packages; or of ``what`` else the mirrors of the
+    setting ``key`` are for.
     """
     probed = [(text, measured[url]) for text, url in entries if url in measured]
     if len(probed) < 2:
@@ -50,9 +54,9 @@ def propose_mirrors(
             None,
             gain if first.throughput else None,
             f"{format_bytes(max(one.received for one in now))} of a real file from each; "
-            f"the gain is for all packages, {format_bytes(size)}, where no cache has them",
+            f"the gain is for {what}, {format_bytes(size)}, where no cache has them",
             Safety.SAFE,
-            SetSetting("uv-mirrors", reordered),
+            SetSetting(key, reordered),
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -104,6 +105,11 @@ def test_the_first_mirror_serves_and_the_record_says_so(mirrored: Mirrored) -> N
     assert mirror_notes(record) == []
     assert mirrored.served(image, "one") == image.size
     assert mirrored.served(image, "two") == mirrored.served(image, None) == 0
+    # Another place of the same image runs no step again.
+    host = mirrored.registry.host
+    other = mirrored.build(image, DOCKYARD_IMAGE_MIRRORS=f"{host}={host}/two")
+    assert base_of(other)["resolved"] == mirrored.reference(image, "two")
+    assert other["hit_rates"]["overall"] == 1.0
 
 
 def _lacks_manifest(request: Request, image: LayeredImage) -> Fault | None:
@@ -179,6 +185,25 @@ def test_a_mirror_that_fails_costs_seconds(
     assert (base_of(again)["resolved"], mirror_notes(again)) == (base["resolved"], [])
     later = mirrored.registry.recorded[asked:]
     assert not [one for one in later if one.path.startswith("/v2/one/")]
+
+
+def test_optimize_puts_the_one_first_that_serves(mirrored: Mirrored) -> None:
+    image, host = mirrored.image(), mirrored.registry.host
+
+    def broken(request: Request) -> Fault | None:
+        at_mirror = request.path.startswith("/v2/one/")
+        return Fault(status=403) if at_mirror and "/blobs/" in request.path else None
+
+    mirrored.registry.fault = broken
+    done = mirrored.service.invoke(
+        *("optimize", "--only", "mirrors", "--json"),
+        DOCKYARD_PYTHON_IMAGE=mirrored.reference(image),
+        DOCKYARD_IMAGE_MIRRORS=f"{host}={host}/one,{host}={host}/two",
+    )
+    assert done.status == 0, done.stderr
+    [proposal] = json.loads(done.stdout)["proposals"]
+    assert proposal["change"]["key"] == "image-mirrors"
+    assert proposal["change"]["value"] == [f"{host}={host}/two", f"{host}={host}/one"]
 
 
 def test_a_builder_of_ours_forgets_what_a_mirror_damaged(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dockyard.build_inputs import InputsReader
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from dockyard.preparation import Prepared
     from dockyard.traffic_reading import TrafficReader
 
-__all__ = ["Beside"]
+__all__ = ["Beside", "read_metadata"]
 
 
 class Beside:
@@ -51,3 +53,12 @@ class Beside:
         self._begun = True
         self.inputs.begin()
         self.traffic.begin()
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Read what buildx wrote about a build; nothing where it wrote none, or half of it."""
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}

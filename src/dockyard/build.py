@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from dockyard import process
-from dockyard.beside import Beside
+from dockyard.beside import Beside, read_metadata
 from dockyard.definition import build_environment, secret_environment
 from dockyard.errors import DockyardError
 from dockyard.image_watch import ElsewhereError, ImageWatch
@@ -151,7 +151,7 @@ def _run(
             ) as child,
         ):
             ran = _follow(child, prepared, environment, stream, beside, state, interrupts)
-        return replace(ran, metadata=_read_metadata(metadata_file))
+        return replace(ran, metadata=read_metadata(metadata_file))
 
 
 def _export_caches(
@@ -182,7 +182,7 @@ def _export_caches(
                 status, reason = child.stop(), f"it said nothing for {silence.seconds} s"
             except KeyboardInterrupt:
                 status, reason = child.stop(), "interrupted"
-        metadata = _read_metadata(metadata_file)
+        metadata = read_metadata(metadata_file)
     trace = reader.trace()
     traffic.exported(trace, sources, targets, metadata)
     if status:
@@ -262,14 +262,6 @@ def _title(prepared: Prepared) -> str:
     )
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
-    try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return loaded if isinstance(loaded, dict) else {}
-
-
 def _result(
     prepared: Prepared,
     ran: _Ran,
@@ -299,8 +291,14 @@ def _result(
         from dockyard.silence import silence_error
 
         outcome = "failed"
-        generator = prepared.definition.attestations.generator
-        error = diagnose(ran.trace, ran.status, settings.dockerfile, generator, prepared.builder)
+        error = diagnose(
+            ran.trace,
+            ran.status,
+            settings.dockerfile,
+            prepared.definition.attestations.generator,
+            prepared.builder,
+            prepared.definition.platforms,
+        )
         if ran.silence:
             error = silence_error(ran.silence, settings.registry)
         # What was recalled may be what was wrong: a stopped engine, an image that is gone.

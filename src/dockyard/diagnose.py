@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dockyard.diagnose_index import index_error
@@ -207,17 +208,21 @@ def diagnose(
     dockerfile: str,
     generator: str | None = None,
     builder: BuilderChoice | None = None,
+    platforms: Sequence[str] = (),
 ) -> DockyardError:
     """Name the cause of a failed build: the engine, the disk, a base image, uv, or a step.
 
     ``status`` is buildx's exit status; ``dockerfile`` the path to name; ``generator`` the image
-    that makes the SBOM, if one does; ``builder`` the one that was used.
+    that makes the SBOM, if one does; ``builder`` the one that was used; ``platforms`` those that
+    were asked for: BuildKit names a step's only where there are several.
     """
     # Without buildx's excerpt of the Dockerfile, whose scripts name the very errors that are looked
     # for here.
     said = (line for line in trace.noise if not _EXCERPT.match(line))
     noise = "\n".join(line for line in said if line.strip())
     step = trace.failed_step
+    if step and not step.platform and len(platforms) == 1:
+        step = replace(step, platform=platforms[0])
     everything = "\n".join([noise, step.error or "", *step.log] if step else [noise])
     known = diagnose_engine(noise) or diagnose_disk(everything) or _went_away(noise, builder)
     if known:

@@ -154,15 +154,21 @@ def test_a_package_that_does_not_build(lines: str, hint: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prefix", "platform", "emulated"),
-    [("linux/arm64 ", "linux/arm64", "arm64"), ("", "the image's platform", "all")],
-    ids=["named", "unknown"],
+    ("prefix", "asked", "platform", "emulated"),
+    [
+        ("linux/arm64 ", (), "linux/arm64", "arm64"),
+        ("", ("linux/arm64",), "linux/arm64", "arm64"),
+        ("", (), "the image's platform", "all"),
+    ],
+    ids=["named", "asked for", "unknown"],
 )
-def test_programs_of_another_platform(prefix: str, platform: str, emulated: str) -> None:
+def test_programs_of_another_platform(
+    prefix: str, asked: tuple[str, ...], platform: str, emulated: str
+) -> None:
     name = f"[{prefix}dependencies-1 1/1] RUN install-layer"
     for text in ("exec /bin/sh: exec format error", "Invalid ELF image for this architecture"):
         trace = trace_of(vertex(name, 0, 1, error="exit code: 255"), log(name, f"{text}\n"))
-        error = diagnose(trace, 1, DOCKERFILE)
+        error = diagnose(trace, 1, DOCKERFILE, platforms=asked)
         assert isinstance(error, BuilderError)
         (problem,) = error.problems
         first = f"dependencies-1: this builder cannot run programs of {platform}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import socket
@@ -10,7 +11,7 @@ import ssl
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import requests
@@ -18,7 +19,7 @@ import urllib3
 
 from dockyard.caches.credentials import Credential, config_path, find_credential, stored_credential
 from dockyard.caches.parallel import in_parallel
-from dockyard.caches.registry_client import split_repository
+from dockyard.caches.registry_client import RegistryClient, split_repository
 from dockyard.caches.registry_errors import (
     HostSecurity,
     RegistryError,
@@ -31,7 +32,7 @@ from dockyard.caches.registry_tokens import Challenge, parse_challenge, token_re
 from dockyard.caches.registry_upload import stored_bytes
 from dockyard.display.progress import LineWriter
 from dockyard.display.transfer import BarProgress, LineProgress, choose_progress
-from dockyard.errors import NetworkError
+from dockyard.errors import CacheError, NetworkError
 
 SECRET = "s3cret-pass-word"
 HOST = HostSecurity("registry.example.com", insecure=False, ca_file=None)
@@ -336,3 +337,36 @@ def test_a_bar_on_a_terminal_alone() -> None:
     quiet = io.StringIO()
     choose_progress(quiet, {"BUILDKIT_PROGRESS": "quiet"}).begin("x", 1)
     assert quiet.getvalue() == ""
+
+
+class _Answer:
+    status_code = 200
+
+    def __init__(self, content: bytes, told: str) -> None:
+        self.content = content
+        self.headers = {"Docker-Content-Digest": told, "Content-Type": "application/json"}
+
+
+class _Transport:
+    host = "registry.example.com"
+
+    def __init__(self, answer: _Answer) -> None:
+        self._answer = answer
+
+    def request(self, *_: object, **__: object) -> _Answer:
+        return self._answer
+
+
+def test_a_tags_manifest_that_changed_on_its_way_is_refused() -> None:
+
+    content = b'{"layers": []}'
+    sent = f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+    def read(arrived: bytes, told: str) -> Any:
+        transport = cast("Any", _Transport(_Answer(arrived, told)))
+        return RegistryClient(transport, "team/app").read_manifest("latest")
+
+    assert read(content, sent).descriptor.digest == sent
+    assert read(content, "").descriptor.digest == sent
+    with pytest.raises(CacheError, match=r"registry\.example\.com serves other content"):
+        read(content.replace(b"[", b"{"), sent)

@@ -106,10 +106,11 @@ class RegistryClient:
             return None
         content = answer.content
         digest = _digest(content)
-        if len(content) > MAXIMUM_MANIFEST_BYTES or (
-            reference.startswith("sha256:") and digest != reference
-        ):
-            raise _mismatch(self.host, reference)
+        # Of a tag's manifest only the registry's own word tells whether it arrived as it was sent.
+        told = answer.headers.get("Docker-Content-Digest", "")
+        known = [one for one in (reference, told) if one.startswith("sha256:")]
+        if len(content) > MAXIMUM_MANIFEST_BYTES or any(one != digest for one in known):
+            raise _mismatch(self.host, next(iter(known), reference))
         media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
         with contextlib.suppress(ValueError, AttributeError):
             media_type = json.loads(content).get("mediaType") or media_type

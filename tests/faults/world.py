@@ -114,6 +114,10 @@ class World:
             "TMPDIR": str(self.folder / "tmp"),
             "XDG_CACHE_HOME": str(self.folder / "cache"),
         }
+        # By the branches that origin has, a prune knows which caches are of none.
+        origin = str(self.folder / "origin.git")
+        self.service.git("clone", "--quiet", "--bare", ".", origin)
+        self.service.git("remote", "add", "origin", origin)
         self.service.assign(self.wheels[:2], self.wheels[2:])
         for tag in ("latest", "0.1.0"):
             for host in (self.proxies[Target.REGISTRY].host, self.expired[Target.REGISTRY].host):

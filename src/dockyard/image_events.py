@@ -123,7 +123,7 @@ _UNREACHABLE = re.compile(
 
 
 _OTHER_CONTENT = re.compile(
-    r"unexpected commit (?:digest|size)|failed size validation|digest.{0,20}(?:invalid|not match)",
+    r"unexpected commit (?:digest|size)|got digest \S+, expected|failed size validation|digest.{0,20}(?:invalid|not match)",
     re.IGNORECASE,
 )
 

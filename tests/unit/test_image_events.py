@@ -150,6 +150,7 @@ def test_events_that_repeat_themselves_are_silence() -> None:
     ("said", "words"),
     [
         (f"failed commit on ref: unexpected commit digest {DIGEST}, expected x", "another content"),
+        (f"failed commit on ref: got digest {DIGEST}, expected {DIGEST}", "another content"),
         ("failed to do request: stopped after 10 redirects", "redirects without end"),
     ],
 )

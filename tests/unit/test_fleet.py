@@ -287,15 +287,10 @@ def test_a_result_holds_fleets_and_is_read_as_it_was_written(tmp_path: Path) -> 
     assert values["strategies"][1]["summary"]["served_bytes"] == 80_000
     assert fleet_of(values) == fleet()
     assert fleet_json(fleet())["share"] == values["share"]
-    nothing: dict[str, Any] = {}
-    for broken in (
-        nothing,
-        {"strategies": [{}]},
-        {"strategies": 3},
-        {**values, "strategies": [None]},
-    ):
+    broken: list[dict[str, Any]] = [{}, {"strategies": [{}]}, {"strategies": 3}]
+    for one in (*broken, {**values, "strategies": [None]}):
         with pytest.raises(ValueError, match="no fleet"):
-            fleet_of(broken)
+            fleet_of(one)
     damaged = json.loads(whole.as_json())
     damaged["fleets"] = [{"builders": 3}]
     path.write_text(json.dumps(damaged))

@@ -9,13 +9,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import quote
 
-__all__ = ["HOSTILE", "MARKER", "USER", "Planted", "basic", "marker_forms", "plant"]
+__all__ = ["HOSTILE", "MARKER", "USER", "Planted", "basic", "malformed", "marker_forms", "plant"]
 
 USER = "reader"
 # Every secret begins with it, so that one look at a content tells whether any may be in it.
 MARKER = "zq9Hunt"
 # What URLs, shells, JSON and CSV write in another way: a mask for the plain secret alone misses it.
 HOSTILE = "/+%:@'$"
+MALFORMED = (
+    "UV_DEFAULT_INDEX",
+    "UV_EXTRA_INDEX_URL",
+    "DOCKYARD_REGISTRY",
+    "DOCKYARD_IMAGE_MIRRORS",
+    "DOCKYARD_UV_MIRRORS",
+    "DOCKYARD_CACHE_BACKENDS",
+    "DOCKYARD_BUILDER_ENDPOINT",
+    "DOCKYARD_DRIVER_OPTIONS",
+    "DOCKYARD_REGISTRY_PASSWORD",
+    "DOCKER_HOST",
+)
 
 
 @dataclass(frozen=True)
@@ -88,3 +100,23 @@ def plant(
         place: Planted(label + place, MARKER + secrets.token_hex(8), known.get(place, HOSTILE))
         for place in places
     }
+
+
+def malformed() -> tuple[dict[str, str], dict[str, Planted]]:
+    """Return settings that are wrong, or not to be told like this, each with a secret in it."""
+    planted = plant(MALFORMED, label="malformed, ")
+    raw = {name: one.secret for name, one in planted.items()}
+    backends = "DOCKYARD_CACHE_BACKENDS"
+    pairs = {name: f"reader:{value}" for name, value in raw.items()}
+    return {
+        "UV_DEFAULT_INDEX": f"https://{pairs['UV_DEFAULT_INDEX']}@index.example.com/simple",
+        "UV_EXTRA_INDEX_URL": f"ftp://{pairs['UV_EXTRA_INDEX_URL']}@index.example.com/simple",
+        "DOCKYARD_REGISTRY": f"https://{pairs['DOCKYARD_REGISTRY']}@registry.example.com/team",
+        "DOCKYARD_IMAGE_MIRRORS": f"{pairs['DOCKYARD_IMAGE_MIRRORS']}@mirror.example.com",
+        "DOCKYARD_UV_MIRRORS": f"{pairs['DOCKYARD_UV_MIRRORS']}@mirror.example.com/simple",
+        "DOCKYARD_CACHE_BACKENDS": f"s3:bucket=b,secret_access_key={raw[backends]},",
+        "DOCKYARD_BUILDER_ENDPOINT": f"tcp://{pairs['DOCKYARD_BUILDER_ENDPOINT']}@builder:1 2",
+        "DOCKYARD_DRIVER_OPTIONS": f"env.TOKEN={raw['DOCKYARD_DRIVER_OPTIONS']}",
+        "DOCKYARD_REGISTRY_PASSWORD": raw["DOCKYARD_REGISTRY_PASSWORD"],
+        "DOCKER_HOST": f"tcp://{pairs['DOCKER_HOST']}@engine:2375 x",
+    }, planted

@@ -104,7 +104,9 @@ class _Relay(Relay):
             refresh = fields.get("refresh_token", [None])[0]
             if given == f"Basic {pair}" or (refresh and refresh == login.identity_token):
                 scopes = " ".join(fields["scope"]).encode()
-                answer = json.dumps({"token": base64.b64encode(scopes).decode()}).encode()
+                token = base64.b64encode(scopes).decode()
+                # OAuth's name, and the one from before (distribution's specification of tokens).
+                answer = json.dumps({"token": token, "access_token": token}).encode()
                 self.begin(HTTPStatus.OK, [("Content-Length", str(len(answer)))])
                 self.send(answer)
                 return True

@@ -123,7 +123,8 @@ _UNREACHABLE = re.compile(
 
 
 _OTHER_CONTENT = re.compile(
-    r"unexpected commit (?:digest|size)|got digest \S+, expected|failed size validation|digest.{0,20}(?:invalid|not match)",
+    r"unexpected commit (?:digest|size)|got digest \S+, expected|failed size validation"
+    r"|digest.{0,20}(?:invalid|not match)",
     re.IGNORECASE,
 )
 
@@ -151,7 +152,7 @@ def image_error(text: str, reference: str, *, push: bool) -> DockyardError:
         return ImageUnavailableError(
             f"the engine has no image {reference} to push", hint="`invoke build` makes it"
         )
-    if "toomanyrequests" in lowered or re.search(r"\b429\b", said):
+    if re.search(r"too ?many ?requests|\b429\b", lowered):
         return NetworkError(
             f"{host} has had too many requests from here: {said}",
             hint=f"wait and try again; `docker login {host}` often raises the limit",
@@ -192,6 +193,11 @@ def image_error(text: str, reference: str, *, push: bool) -> DockyardError:
     if re.search(r"\b5\d\d\b|unexpected status|internal server error", lowered):
         return NetworkError(
             f"{host} fails: {said}", hint="try again; if it stays so, see the registry's log"
+        )
+    if "error from registry" in lowered:
+        return NetworkError(
+            f"{host} refuses {reference}: {said}",
+            hint="try again; if it stays so, the registry's log says more than it told the engine",
         )
     verb = "pushed" if push else "pulled"
     return EngineError(f"{reference} cannot be {verb}: {said}", hint="see the engine's own log")

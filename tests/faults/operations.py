@@ -12,7 +12,7 @@ from pathlib import Path
 
 from faults.model import Operation, Target
 from faults.world import MAIN, World
-from support.engine import DockerError
+from support.engine import DockerError, docker
 from support.service import Ran
 
 __all__ = ["WORK", "Work"]
@@ -100,6 +100,14 @@ class _Push(Work):
             for tag in ("latest", "0.1.0")
             if tags.get(tag) != self.made
         ]
+
+    def expired(self) -> Mapping[str, str]:
+        """The same image, by the name that it has at the other address."""
+        world = self.world
+        other = f"{world.expired[self.target].host}/{world.repository}"
+        for tag in ("latest", "0.1.0"):
+            docker("tag", f"{world.image}:{tag}", f"{other}:{tag}")
+        return super().expired()
 
 
 class _Pull(Work):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import re
 import socket
 import ssl
@@ -34,6 +35,15 @@ PIECES = 8
 # Faults of a body strike requests that have one, or ask for one.
 OF_BODIES = frozenset({"corrupt", "truncate"})
 BODY_METHODS = frozenset({"GET", "PATCH", "PUT"})
+
+
+# OCI distribution-spec, “Error Codes”.
+CODES: dict[int, str] = {
+    401: "UNAUTHORIZED",
+    403: "DENIED",
+    404: "NAME_UNKNOWN",
+    429: "TOOMANYREQUESTS",
+}
 
 
 def has_body(request: Request) -> bool:
@@ -248,7 +258,11 @@ class _Relay(Relay):
     def _say(self, status: int, retry_after: int | None, location: str | None = None) -> None:
         for _ in self.body():
             pass  # closing with unread bytes would reset the connection before the answer
-        body = b'{"errors": [{"code": "UNKNOWN", "message": "a fault of the campaign"}]}'
+        # What stands before a registry and fails speaks no JSON; a registry that refuses does.
+        body = HTTPStatus(status).phrase.encode()
+        if status in CODES:
+            error = {"code": CODES[status], "message": HTTPStatus(status).description}
+            body = json.dumps({"errors": [error]}).encode()
         headers = [("Content-Length", str(len(body)))]
         headers += [("Retry-After", str(retry_after))] if retry_after else []
         headers += [("Location", location)] if location else []

@@ -151,6 +151,8 @@ def test_events_that_repeat_themselves_are_silence() -> None:
     [
         (f"failed commit on ref: unexpected commit digest {DIGEST}, expected x", "another content"),
         (f"failed commit on ref: got digest {DIGEST}, expected {DIGEST}", "another content"),
+        ("error from registry: a word of its own", "registry.example.com refuses"),
+        ("error from registry: too many requests", "had too many requests"),
         ("failed to do request: stopped after 10 redirects", "redirects without end"),
     ],
 )

@@ -265,17 +265,17 @@ class _Optimize(Work):
     writes = (".dockerignore",)
 
     def prepare(self) -> None:
-        path = self.site.root / ".dockerignore"
-        lines = path.read_text().splitlines()
-        self.before = "".join(f"{line}\n" for line in lines if line != "build_backend")
-        path.write_text(self.before)
+        # Whatever init made of it before: this lets in a folder that the image does not need.
+        let_in = ("build_backend", "pyproject.toml", "src", "uv.lock")
+        self.before = "".join(("*\n", *(f"!{one}\n" for one in let_in), "**/__pycache__\n"))
+        (self.site.root / ".dockerignore").write_text(self.before)
 
     @property
     def _now(self) -> str:
         return (self.site.root / ".dockerignore").read_text()
 
     def undone(self) -> list[str]:
-        return [] if "build_backend" in self._now else [".dockerignore is as it was"]
+        return [".dockerignore is as it was"] if self._now == self.before else []
 
     def half_done(self) -> list[str]:
         whole = (self.before, f"{self.before}build_backend\n")

@@ -156,6 +156,12 @@ def _engine(
     from docker.errors import DockerException
     from docker.utils import kwargs_from_env
 
+    class Client(docker.APIClient):
+        """Waits for a pull no longer than for anything else: the SDK does so without end."""
+
+        def _set_request_timeout(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+            return {**kwargs, "timeout": kwargs.get("timeout") or self.timeout}
+
     silence = settings.registry_timeout or SILENCE_SECONDS
     try:
         if environment.get("DOCKER_HOST"):
@@ -164,7 +170,7 @@ def _engine(
             context = ContextAPI.get_context(environment.get("DOCKER_CONTEXT") or None)
             options = {"base_url": context.Host, "tls": context.TLSConfig} if context else {}
         ssh = str(options.get("base_url", "")).startswith("ssh://")
-        client = docker.APIClient(
+        client = Client(
             **{key: value for key, value in options.items() if value},
             timeout=silence,
             use_ssh_client=ssh,

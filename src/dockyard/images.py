@@ -156,13 +156,11 @@ def _engine(
     from docker.errors import DockerException
     from docker.utils import kwargs_from_env
 
-    class Client(docker.APIClient):
-        """Waits for a pull no longer than for anything else: the SDK does so without end."""
-
-        def _set_request_timeout(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-            return {**kwargs, "timeout": kwargs.get("timeout") or self.timeout}
-
     silence = settings.registry_timeout or SILENCE_SECONDS
+
+    def patient(options: dict[str, Any]) -> dict[str, Any]:
+        return {**options, "timeout": options.get("timeout") or silence}
+
     try:
         if environment.get("DOCKER_HOST"):
             options: dict[str, Any] = {**kwargs_from_env(environment=dict(environment))}
@@ -170,11 +168,13 @@ def _engine(
             context = ContextAPI.get_context(environment.get("DOCKER_CONTEXT") or None)
             options = {"base_url": context.Host, "tls": context.TLSConfig} if context else {}
         ssh = str(options.get("base_url", "")).startswith("ssh://")
-        client = Client(
+        client = docker.APIClient(
             **{key: value for key, value in options.items() if value},
             timeout=silence,
             use_ssh_client=ssh,
         )
+        # The SDK would wait for a pull without end.
+        vars(client)["_set_request_timeout"] = patient
         with contextlib.closing(client):
             yield client
     except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError) as error:

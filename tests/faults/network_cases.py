@@ -73,7 +73,7 @@ WORDS = {
     "corrupt": r"digest|hash|other content|corrupt|damaged|does not match|malformed",
     "401": r"login|401|unauthori[sz]ed",
     "403": r"403|forbidden|not allow|login",
-    "404": r"404|not found|no cache|does not have|has no |not there|not the blob",
+    "404": r"404|not found|not known|no cache|does not have|has no |not there|not the blob",
     "429": r"429|too many",
     "500": r"500|fails",
     "503": r"503|fails|unavailable",

@@ -38,11 +38,11 @@ BODY_METHODS = frozenset({"GET", "PATCH", "PUT"})
 
 
 # OCI distribution-spec, “Error Codes”.
-CODES: dict[int, str] = {
-    401: "UNAUTHORIZED",
-    403: "DENIED",
-    404: "NAME_UNKNOWN",
-    429: "TOOMANYREQUESTS",
+CODES: dict[int, tuple[str, str]] = {
+    401: ("UNAUTHORIZED", "authentication required"),
+    403: ("DENIED", "requested access to the resource is denied"),
+    404: ("NAME_UNKNOWN", "repository name not known to registry"),
+    429: ("TOOMANYREQUESTS", "too many requests"),
 }
 
 
@@ -261,8 +261,8 @@ class _Relay(Relay):
         # What stands before a registry and fails speaks no JSON; a registry that refuses does.
         body = HTTPStatus(status).phrase.encode()
         if status in CODES:
-            error = {"code": CODES[status], "message": HTTPStatus(status).description}
-            body = json.dumps({"errors": [error]}).encode()
+            code, message = CODES[status]
+            body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
         headers = [("Content-Length", str(len(body)))]
         headers += [("Retry-After", str(retry_after))] if retry_after else []
         headers += [("Location", location)] if location else []

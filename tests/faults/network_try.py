@@ -105,4 +105,5 @@ def _judged(case: Case, ran: Ran, struck: bool, host: str) -> list[str]:
 
 def _says_so(case: Case, ran: Ran) -> bool:
     """Whether a command that did less says that there was nothing to be had."""
-    return case.fault.name == "404" and "has no cache yet" in ran.stdout
+    said = ("has no cache yet", "nothing to remove")
+    return case.fault.name == "404" and any(one in ran.stdout for one in said)

@@ -339,7 +339,8 @@ def _remove_from_registry(
                 refused.append(item.name)
     if refused:
         raise CacheError(
-            f"the registry does not let manifests be deleted: {', '.join(refused)}",
+            "the registry has not deleted what it lists: it says that it is not there, or may not "
+            f"be deleted: {', '.join(refused)}",
             where=str(settings.registry),
             hint="allow deletion there (distribution: REGISTRY_STORAGE_DELETE_ENABLED=true), or "
             "delete the tags in its own interface",

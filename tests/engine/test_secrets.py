@@ -143,7 +143,7 @@ def all_goes_wrong(lane: Lane, worlds: Mapping[str, World]) -> None:
         lane.run(Kind.UNREACHABLE, unreachable, line + json)
         lane.run("no lock", worlds["no lock"], quick)
         lane.run("malformed", worlds["malformed"], line)
-        lane.run("a bug", refused, line, bug=True)
+        lane.run_into_bug("a bug", refused, line)
         if command != "build":
             lane.run("debugging", refused, f"--debug {quick}{json}")
     lane.run("debugging", refused, "--debug build --no-load --json")

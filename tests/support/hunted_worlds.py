@@ -188,8 +188,8 @@ def make_world(
     """
     root, home, tools = folder / "project", folder / "home", folder / "tools"
     shutil.copytree(project, root)
-    for place in (home / ".docker", tools):
-        place.mkdir(parents=True)
+    for made in (home / ".docker", tools):
+        made.mkdir(parents=True)
     pyproject = root / "pyproject.toml"
     text = pyproject.read_text()
     for place in ("pyproject", "git dependency"):

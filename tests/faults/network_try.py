@@ -60,6 +60,8 @@ def attempt(world: World, case: Case) -> Outcome:
     if ran.status == 0 and not delivered and not _says_so(case, ran):
         problems += [f"success was claimed: {one}" for one in undone]
     problems += before.lost(world, work.moves, succeeded=delivered)
+    if not delivered and world.image_id() != before.image:
+        problems += [f"the image that the engine has now: {one}" for one in work.half()]
     again = work.run()
     if again.status:
         problems.append(f"the next healthy run fails: {last_words(again) or again.stderr[-600:]}")

@@ -39,6 +39,10 @@ class Work:
         """Name what was not delivered."""
         return []
 
+    def half(self) -> list[str]:
+        """Name what is not whole of an image that moved though the command failed."""
+        return []
+
     def expired(self) -> Mapping[str, str]:
         """Settings by which the command meets a server whose certificate has expired."""
         return self.world.expired_settings(self.target)
@@ -77,7 +81,11 @@ class _Build(Work):
 
 
 class _BuildPush(_Build):
-    moves = frozenset({"tags"})
+    # The engine has the new image before the registry does.
+    moves = frozenset({"tags", "image"})
+
+    def half(self) -> list[str]:
+        return super().undone()
 
     def undone(self) -> list[str]:
         tags, local = self.world.tags(), self.world.image_id()

@@ -46,12 +46,13 @@ class Belongings:
     def lost(self, world: World, may_move: Iterable[str], *, succeeded: bool) -> list[str]:
         """Say what of it is gone or broken, and what was left behind.
 
-        ``may_move`` names what the command was to change: “tags”, “cache”; each of them has to be
-        whole, whatever it is now.
+        ``may_move`` names what the command was to change: “tags”, “cache”, “image”; each of them
+        has to be whole, whatever it is now (of the image, its work says that).
         """
         problems: list[str] = []
         now = Belongings.of(world)
-        if now.image is None or (not succeeded and now.image != self.image):
+        moved = now.image != self.image and "image" not in may_move
+        if now.image is None or (moved and not succeeded):
             problems.append(f"the earlier image {self.image} became {now.image}")
         if "cache" not in may_move and now.cache != self.cache:
             problems.append(f"the local cache's tags {self.cache} became {now.cache}")

@@ -194,7 +194,7 @@ class CacheUse:
 def _without_silent(
     settings: Settings, arguments: CacheArguments
 ) -> tuple[CacheArguments, tuple[str, ...]]:
-    """Leave imports out whose registry says nothing: the builder would wait for it without end."""
+    """Leave out what a registry that says nothing is to give or get: the builder would wait."""
     prefix = "type=registry,ref="
     found = [one for one in arguments.cache_from if one.startswith(prefix)]
     hosts = dict.fromkeys(one.removeprefix(prefix).partition("/")[0] for one in found)
@@ -206,9 +206,12 @@ def _without_silent(
     for host in hosts:
         plain = host in settings.insecure_registries
         if is_silent(host, plain=plain, seconds=settings.registry_timeout):
-            kept = (one for one in arguments.cache_from if not one.startswith(f"{prefix}{host}/"))
-            arguments = replace(arguments, cache_from=tuple(kept))
-            notes.append(f"caches of {host} are not imported: it does not answer in time")
+            kept, written = (
+                tuple(one for one in values if f"{prefix}{host}/" not in one)
+                for values in (arguments.cache_from, arguments.cache_to)
+            )
+            arguments = replace(arguments, cache_from=kept, cache_to=written)
+            notes.append(f"caches of {host} are not used: it does not answer in time")
     return arguments, tuple(notes)
 
 

@@ -60,8 +60,9 @@ def test_who_is_silent(
 
 def test_imports_of_a_silent_registry_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alive, "is_silent", lambda host, **_: host == "registry.example.com")
-    given = CacheArguments((OURS, OTHER, LOCAL), ())
+    given = CacheArguments((OURS, OTHER, LOCAL), (f"{OURS},mode=max", OTHER))
     arguments, notes = use._without_silent(make_settings(), given)
     assert arguments.cache_from == (OTHER, LOCAL)
-    assert notes == ("caches of registry.example.com are not imported: it does not answer in time",)
+    assert arguments.cache_to == (OTHER,)
+    assert notes == ("caches of registry.example.com are not used: it does not answer in time",)
     assert use._without_silent(make_settings(), CacheArguments((LOCAL,), ()))[1] == ()

@@ -74,7 +74,7 @@ WORDS = {
     "401": r"login|401|unauthori[sz]ed",
     "403": r"403|forbidden|not allow|login",
     "404": r"404|not found|not known|no cache|does not have|has no |not there|not the blob",
-    "429": r"429|too many",
+    "429": r"429|too ?many",
     "500": r"500|fails",
     "503": r"503|fails|unavailable",
     "expired-tls": r"certificate|x509",

@@ -63,6 +63,11 @@ class _Build(Work):
             return {"DOCKYARD_UV_MIRRORS": mirror}
         return {}
 
+    @property
+    def moves(self) -> frozenset[str]:
+        """The backend “registry” exports a cache."""
+        return frozenset({"tags"}) if self.target is Target.REGISTRY else frozenset()
+
     def prepare(self) -> None:
         self.marker = self.world.touch()
         self.version = "" if self.target is Target.REGISTRY else self.world.freshen()
@@ -82,7 +87,9 @@ class _Build(Work):
 
 class _BuildPush(_Build):
     # The engine has the new image before the registry does.
-    moves = frozenset({"tags", "image"})
+    @property
+    def moves(self) -> frozenset[str]:
+        return frozenset({"tags", "image"})
 
     def half(self) -> list[str]:
         return super().undone()

@@ -50,8 +50,8 @@ CASES: tuple[Case, ...] = (
     *_cases(Operation.CACHE_PRUNE, Target.REGISTRY, EVERY, (B, M)),
     *_cases(Operation.OPTIMIZE, Target.REGISTRY, EVERY, (B,)),
     *_cases(Operation.OPTIMIZE, Target.MIRROR, EVERY, (B,)),
-    *_cases(Operation.INIT, Target.INDEX, ("refuse", "stall", "503"), (B,)),
-    *_cases(Operation.INIT, Target.REGISTRY, ("refuse", "stall", "503"), (B,)),
+    *_cases(Operation.INIT, Target.INDEX, ("reset", "stall", "503"), (B,)),
+    *_cases(Operation.INIT, Target.REGISTRY, ("reset", "stall", "503"), (B,)),
 )
 # A handful for every day: one of each way to break, over the operations.
 REPRESENTATIVE: tuple[str, ...] = (

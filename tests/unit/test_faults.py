@@ -122,3 +122,10 @@ def test_the_report_shows_the_newest_campaign_else_the_committed_one(tmp_path: P
     broken = gather_report(settings, 5)
     assert broken.faults is None
     assert [Path(one.path).name for one in broken.unreadable] == ["faults.json"]
+
+
+def test_the_committed_page_is_of_the_committed_result() -> None:
+    # To regenerate it, in tests: python -m faults.result --docs
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "faults.md").read_text(encoding="utf-8")
+    assert page == faults_markdown(read_faults(docs / "faults.json"))

@@ -179,9 +179,7 @@ def attempt_disk(site: Site, case: Case) -> Outcome:
     with _small_disk(place):
         before, files = site.before(), tree(site.root)
         site.note_leftovers()
-        filler = _fill(place, 0 if case.fault in (DISK_PROJECT, DISK_STATE) else LEFT_BYTES)
-        if temporary:
-            filler = _fill(place, 0)
+        filler = _fill(place, LEFT_BYTES if case.fault is DISK_CACHE else 0)
         try:
             command = work.start()
             command.end()
@@ -201,7 +199,10 @@ def _full_judged(case: Case, work: Work, command: Command) -> Iterator[str]:
     if case.operation is Operation.CACHE_PRUNE:
         codes = {0}  # it frees space, and needs none
         yield from (f"success was claimed: {one}" for one in work.undone() if not command.status)
-    words = "" if case.operation in (Operation.CACHE_PRUNE, Operation.CACHE_PUSH) else FULL
+    unneeded = case.operation in (Operation.CACHE_PRUNE, Operation.CACHE_PUSH)
+    # Python takes another folder where nothing can be written in TMPDIR.
+    elsewhere = case.fault is DISK_TEMPORARY and not command.status
+    words = "" if unneeded or elsewhere else FULL
     yield from judged(command, codes, words)
 
 

@@ -129,3 +129,4 @@ def test_the_committed_page_is_of_the_committed_result() -> None:
     docs = Path(__file__).parents[2] / "docs"
     page = (docs / "faults.md").read_text(encoding="utf-8")
     assert page == faults_markdown(read_faults(docs / "faults.json"))
+    assert "pytest-of" not in (docs / "faults.json").read_text(encoding="utf-8")

@@ -316,4 +316,5 @@ def test_the_command_fails_with_the_errors_own_status(repository: Repository) ->
     command = repository.invoke("build")
     _, errors = command.communicate(timeout=DEADLINE_SECONDS)
     assert command.returncode == BuildFailedError.exit_code
-    assert "error: dependencies-1: the package index http://127.0.0.1:8080/simple served a file" in errors
+    index = "http://127.0.0.1:8080/simple"
+    assert f"error: dependencies-1: the package index {index} served a file" in errors

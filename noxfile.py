@@ -54,7 +54,8 @@ def engine_tests(session: nox.Session) -> None:
     # They wait more than they compute.
     parallel = ("-m", "not alone", "-n", "2", "--dist", "loadfile")
     for part in (parallel, ("-m", "alone")):
-        session.run("pytest", "tests/engine", *part, *session.posargs, success_codes=accepted)
+        command = ("pytest", "tests/engine", *part, "--durations=15", *session.posargs)
+        session.run(*command, success_codes=accepted)
 
 
 @nox.session

@@ -67,15 +67,17 @@ def release_stuck_builder(prepared: Prepared, trace: BuildTrace) -> tuple[str, .
 
     What it had received of that goes when it collects garbage, which pruning does even where it
     finds nothing to remove. One of ours is stopped as well, and the next build starts it again;
-    what it has cached stays. The engine's own needs no more than another try.
+    what it has cached stays.
     """
     name, driver = prepared.builder.name, prepared.builder.driver
-    if not builder_is_stuck(trace) or driver == "docker":
+    if not builder_is_stuck(trace):
         return ()
     collect = ["docker", "buildx", "prune", "--builder", name, "--force"]
     process.run([*collect, "--filter", f"id={NOTHING}"], timeout=60)
     if driver == "docker-container" and name == prepared.settings.builder_name:
         process.run(["docker", "buildx", "stop", name], timeout=60)
+        return ()
+    if driver == "docker":
         return ()
     restart = "start its BuildKit again"
     if driver == "docker-container":

@@ -21,6 +21,8 @@ __all__ = ["Retries"]
 # A build is run again without a cache at fault; and once more where the builder still hands out
 # what it had received of a damaged layer, which it forgets by that (seen with BuildKit 0.32).
 CACHE_RETRIES = 2
+# So it is after another place was taken for a base image; on a busy engine not by the first try.
+FORGETTING_RETRIES = 2
 
 
 class Retries:
@@ -29,7 +31,7 @@ class Retries:
     def __init__(self, state: State) -> None:
         self._state = state
         self._without_caches = 0
-        self._moved = False
+        self._forgetting = 0
 
     def next(
         self,
@@ -47,13 +49,14 @@ class Retries:
             failed = images_at_fault(trace, prepared.base_images)
             elsewhere = images_elsewhere(prepared, failed, self._state)
         if elsewhere:
-            self._moved = True
+            self._forgetting = FORGETTING_RETRIES
             notes = release_stuck_builder(prepared, trace)
             again = with_images(prepared, elsewhere, notes)
             return again, "the build was started again, with a base image from another place"
-        if self._moved and builder_is_stuck(trace):
+        if self._forgetting and builder_is_stuck(trace):
             # The builder has not asked there yet: it had kept what the mirror sent, until now.
-            self._moved = False
+            self._forgetting -= 1
+            release_stuck_builder(prepared, trace)
             return prepared, "the build was started again, with a base image from another place"
         if prepared.caches is None or self._without_caches == CACHE_RETRIES:
             return None

@@ -408,9 +408,10 @@ def test_tables_show_medians_with_their_spread_and_what_was_measured_on_what() -
     assert "3 of 4" in text
     for words in ("A processor, 2 cores", "Docker Engine 28", "`invoke bench`", "a edited"):
         assert words in text
-    assert "| First build | – |" in markdown(
-        result(1).with_measurement(measurement(Cell(1, "warm", "no-change", "plan")))
-    )
+    assert "highest. Project" in text
+    once = markdown(result(1).with_measurement(measurement(Cell(1, "warm", "no-change", "plan"))))
+    assert "| First build | – |" in once
+    assert "one repetition (stopped: 89 cells are not measured)" in once
 
 
 def test_tables_replace_what_is_between_the_markers() -> None:

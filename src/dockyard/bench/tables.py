@@ -56,6 +56,8 @@ def _about(result: BenchResult) -> str:
         if result.repetitions > 1
         else "one repetition"
     )
+    if missing := len(result.missing()):
+        runs += f" (stopped: {format_count(missing, 'cell is', 'cells are')} not measured)"
     changes = "; ".join(
         f"{SCENARIOS.get(name, name).lower()}: {text}"
         for name, text in result.changes.items()

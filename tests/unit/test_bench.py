@@ -27,7 +27,7 @@ from dockyard.bench.results import (
     read_result,
     write_result,
 )
-from dockyard.bench.runner import resumed
+from dockyard.bench.runner import measured, resumed
 from dockyard.bench.scenarios import DOCKERFILES, ENVIRONMENTS, SCENARIOS, Cell, cells, select
 from dockyard.bench.short_tables import short_markdown
 from dockyard.bench.storage import clone_storage, pack, unpack
@@ -35,7 +35,7 @@ from dockyard.bench.tables import END, SHORT, begin, markdown, regions, with_tab
 from dockyard.bench.verdicts import verdict_lines, verdicts
 from dockyard.bench.workspace import checkout, read_changes
 from dockyard.caches.builder_usage import UsageKind, UsageRecord, parse_usage
-from dockyard.errors import RecordError, SettingsError
+from dockyard.errors import BuildFailedError, NetworkError, RecordError, SettingsError
 from dockyard.settings import Settings, load_settings
 
 
@@ -173,6 +173,41 @@ def test_a_run_goes_on_only_with_what_it_began_with(tmp_path: Path) -> None:
         resumed(begun, result(versions=versions, bandwidth=1000), tmp_path)
     for words in ("commit: abc then, def now", "engine: 28 then, 29 now", "bandwidth"):
         assert words in str(caught.value)
+
+
+def test_a_result_that_is_not_committed_itself_does_not_keep_a_run_from_going_on(
+    tmp_path: Path,
+) -> None:
+    begun = result()
+    versions = replace(begun.versions, commit=f"{begun.versions.commit}-dirty")
+    assert resumed(begun, result(versions=versions), tmp_path) == begun
+
+
+class Flaky:
+    """An environment whose first builds fail."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+
+    def measure(self, cell: Cell) -> Measurement:
+        if self.failures:
+            self.failures -= 1
+            raise BuildFailedError("a push failed")
+        return measurement(cell)
+
+
+def test_a_cell_whose_build_failed_is_measured_again_and_says_so() -> None:
+    said: list[str] = []
+    cell = Cell(1, "registry", "code-change", "plan")
+    found = measured(cell, Flaky(2), tuple, said.append)
+    assert (found.failures, len(said)) == (2, 2)
+    assert "a build failed, and was repeated, of: registry, code-change, plan (1)" in markdown(
+        result(1).with_measurement(found)
+    )
+    with pytest.raises(BuildFailedError):
+        measured(cell, Flaky(3), tuple, said.append)
+    with pytest.raises(NetworkError, match="each of 3 tries, for a"):
+        measured(cell, Flaky(0), lambda: ("a.whl",), said.append)
 
 
 class Clock:

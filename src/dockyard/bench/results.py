@@ -67,6 +67,7 @@ class Measurement:
     ``cache_down``, ``cache_up``). ``bytes_pulled`` is what a machine that holds the image from
     before the change pulls; after a first build it is all of the image but its base.
     ``steps_cached`` of ``steps_counted`` instructions of the Dockerfile were cached.
+    ``failures`` builds failed before this one; none of their figures is in these.
     """
 
     repetition: int
@@ -82,6 +83,7 @@ class Measurement:
     steps_counted: int | None
     phases: dict[str, float] = field(default_factory=dict)
     traffic: dict[str, int] = field(default_factory=dict)
+    failures: int = 0
 
     @property
     def cell(self) -> Cell:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,17 +19,17 @@ from dockyard.bench.scenarios import Cell, Selection
 from dockyard.bench.site import open_site
 from dockyard.bench.warm import WarmEngine
 from dockyard.bench.workspace import read_changes
-from dockyard.errors import NetworkError, RecordError
+from dockyard.errors import BuildFailedError, NetworkError, RecordError
 
 if TYPE_CHECKING:
     from dockyard.bench.progress import BenchProgress
-    from dockyard.bench.site import Site
     from dockyard.settings import Settings
 
-__all__ = ["EXAMPLES", "new_result", "resumed", "run_bench"]
+__all__ = ["EXAMPLES", "measured", "new_result", "resumed", "run_bench"]
 
 EXAMPLES = "examples/bench"
-# A cell during which the index had to ask upstream is measured again, so many times at most.
+# A cell during which the index had to ask upstream, or whose build failed, is measured again, so
+# many times at most: BuildKit's own pushes fail now and then.
 TRIES = 3
 
 
@@ -70,7 +70,8 @@ def run_bench(
             }
             for cell in missing:
                 progress.say(str(cell))
-                measurement = _measured(site, environments[cell.environment], cell)
+                where = environments[cell.environment]
+                measurement = measured(cell, where, lambda: site.index.fetched, progress.say)
                 result = result.with_measurement(measurement)
                 write_result(path, result)
                 progress.advance(outcome(measurement))
@@ -79,13 +80,30 @@ def run_bench(
     return result
 
 
-def _measured(site: Site, environment: Environment, cell: Cell) -> Measurement:
-    for _ in range(TRIES):
-        measurement = environment.measure(cell)
-        if not site.index.fetched:
-            return measurement
+def measured(
+    cell: Cell,
+    environment: Environment,
+    fetched: Callable[[], Sequence[str]],
+    say: Callable[[str], None],
+) -> Measurement:
+    """Measure a cell, again where it cannot count; ``fetched`` names what the index had to fetch.
+
+    Raises NetworkError or BuildFailedError where no try counts.
+    """
+    failures = 0
+    for left in reversed(range(TRIES)):
+        try:
+            measurement = environment.measure(cell)
+        except BuildFailedError:
+            failures += 1
+            if not left:
+                raise
+            say(f"{cell}: the build failed, and is tried again")
+            continue
+        if not fetched():
+            return replace(measurement, failures=failures)
     raise NetworkError(
-        f"{cell}: the index had to be asked in each of {TRIES} tries, for {site.index.fetched[-1]}",
+        f"{cell}: the index had to be asked in each of {TRIES} tries, for {fetched()[-1]}",
         hint="check the network, and resume with --resume",
     )
 
@@ -142,7 +160,16 @@ def resumed(result: BenchResult, fresh: BenchResult, path: Path) -> BenchResult:
 
 
 def _compared(old: object, new: object) -> list[tuple[str, object, object]]:
-    return [(name, value, vars(new)[name]) for name, value in vars(old).items()]
+    return [
+        (name, value, vars(new)[name])
+        for name, value in vars(old).items()
+        if name != "commit" or _clean(value) != _clean(vars(new)[name])
+    ]
+
+
+def _clean(commit: str | None) -> str | None:
+    # The result's own file may be what is not committed.
+    return commit and commit.removesuffix("-dirty")
 
 
 def _machine() -> Machine:

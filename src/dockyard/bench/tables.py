@@ -58,6 +58,8 @@ def _about(result: BenchResult) -> str:
     )
     if missing := len(result.missing()):
         runs += f" (stopped: {format_count(missing, 'cell is', 'cells are')} not measured)"
+    if failed := [str(one.cell) for one in result.measurements if one.failures]:
+        runs += f"; a build failed, and was repeated, of: {'; '.join(failed)}"
     changes = "; ".join(
         f"{SCENARIOS.get(name, name).lower()}: {text}"
         for name, text in result.changes.items()

@@ -102,35 +102,42 @@ def _reason(answer: process.Completed) -> str:
     return said[-1].removeprefix("ERROR: ")[:SHOWN_CHARACTERS]
 
 
-def _first_reachable(candidates: Sequence[str]) -> tuple[str | None, tuple[PassedOver, ...]]:
-    """Ask the registries for manifests, at the same time; the first in order that has its own.
+class _Question:
+    """Asks registries for manifests, all at the same time, from now on."""
 
-    And those before it. One that is silent is waited for longer where no other has answered.
-    """
-    started = time.monotonic()
-    running = [
-        process.start(["docker", "buildx", "imagetools", "inspect", "--raw", candidate])
-        for candidate in candidates
-    ]
-    answers: dict[int, process.Completed] = {}
-    for seconds in (MIRROR_SECONDS, UPSTREAM_SECONDS):
-        for position, one in enumerate(running):
-            if position not in answers and one.ends_within(started + seconds - time.monotonic()):
-                answers[position] = one.wait()
-            if position in answers and answers[position].succeeded:
+    def __init__(self, candidates: Sequence[str]) -> None:
+        self._candidates = candidates
+        self._started = time.monotonic()
+        self._running = [
+            process.start(["docker", "buildx", "imagetools", "inspect", "--raw", candidate])
+            for candidate in candidates
+        ]
+
+    def first_reachable(self) -> tuple[str | None, tuple[PassedOver, ...]]:
+        """Return the first in order that has its manifest, and those before it.
+
+        One that is silent is waited for longer where no other has answered.
+        """
+        answers: dict[int, process.Completed] = {}
+        for seconds in (MIRROR_SECONDS, UPSTREAM_SECONDS):
+            end = self._started + seconds
+            for position, one in enumerate(self._running):
+                if position not in answers and one.ends_within(end - time.monotonic()):
+                    answers[position] = one.wait()
+                if position in answers and answers[position].succeeded:
+                    break
+            if any(answer.succeeded for answer in answers.values()):
                 break
-        if any(answer.succeeded for answer in answers.values()):
-            break
-    passed_over = []
-    found = None
-    for position, one in enumerate(running):
-        # What still runs is killed.
-        answer = answers[position] if position in answers else one.wait(timeout=0)
-        if found is None and answer.succeeded:
-            found = candidates[position]
-        elif found is None:
-            passed_over.append(PassedOver(candidates[position], _reason(answer)))
-    return found, tuple(passed_over)
+        passed_over = []
+        found = None
+        for position, one in enumerate(self._running):
+            # What still runs is killed.
+            answer = answers[position] if position in answers else one.wait(timeout=0)
+            if found is None and answer.succeeded:
+                found = self._candidates[position]
+            elif found is None:
+                passed_over.append(PassedOver(self._candidates[position], _reason(answer)))
+        return found, tuple(passed_over)
 
 
 def _origin(reference: str, resolved: str) -> ImageOrigin:
@@ -174,12 +181,17 @@ def resolve_base_images(
     )
     found: list[BaseImage] = []
     problems: list[Problem] = []
+    asked = {
+        reference: _Question((*mirror_references(reference, mirrors), reference))
+        for reference in dict.fromkeys(wanted.values())
+        if reference not in held
+    }
+    answers = {reference: question.first_reachable() for reference, question in asked.items()}
     for argument, reference in wanted.items():
         if reference in held:
             found.append(BaseImage(argument, reference, reference, ImageOrigin.ENGINE))
             continue
-        at_mirrors = mirror_references(reference, mirrors)
-        reachable, passed_over = _first_reachable((*at_mirrors, reference))
+        reachable, passed_over = answers[reference]
         stand_in = stand_ins[reference]
         if reachable:
             origin = _origin(reference, reachable)
@@ -188,7 +200,7 @@ def resolve_base_images(
             # That no registry answered is said of a stand-in anyway.
             found.append(BaseImage(argument, reference, stand_in, ImageOrigin.STAND_IN))
         else:
-            places = " nor any mirror" if at_mirrors else ""
+            places = " nor any mirror" if mirror_references(reference, mirrors) else ""
             hint = "set DOCKYARD_IMAGE_MIRRORS to a registry that answers"
             if stand_in:
                 hint += ", or make a stand-in from Debian's packages: `invoke init --local-images`"
@@ -228,7 +240,7 @@ def resolve_elsewhere(
             return None  # upstream is the last, and what the engine holds comes from nowhere
         places = (*mirror_references(image.requested, mirrors), image.requested)
         left = places[places.index(image.resolved) + 1 :] if image.resolved in places else ()
-        reachable, passed_over = _first_reachable(left) if left else (None, ())
+        reachable, passed_over = _Question(left).first_reachable() if left else (None, ())
         if reachable is None:
             return None
         here = PassedOver(image.resolved, failed[image.argument])

@@ -112,4 +112,6 @@ def test_the_cause_may_be_in_buildx_own_words() -> None:
     assert sources_at_fault(found, (REGISTRY,)) == (REGISTRY,)
     assert builder_is_stuck(trace(noise=f"ERROR: {STUCK}"))
     assert builder_is_stuck(trace(("a", DAMAGED)))
+    # The engine's writer puts a word before that.
+    assert builder_is_stuck(trace(("a", DAMAGED.replace(": unexp", ": commit failed: unexp"))))
     assert not builder_is_stuck(found)

@@ -26,7 +26,8 @@ SHOWN = 240
 _DIGEST = r"sha256:[0-9a-f]{64}"
 # containerd, core/content/helpers.go and plugins/content/local/writer.go
 _DAMAGED = re.compile(
-    rf"layer-({_DIGEST})\S*: (?:unexpected commit (?:digest|size)|failed size validation)"
+    rf"layer-({_DIGEST})\S*: (?:commit failed: )?"
+    r"(?:unexpected commit (?:digest|size)|failed size validation)"
 )
 # containerd, core/remotes/docker (a registry), core/content (a client's folder), and BuildKit,
 # cache/remotecache/{s3,azblob,gha}: a blob that the cache names and nobody has.

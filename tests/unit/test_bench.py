@@ -495,6 +495,8 @@ def test_promises_that_are_missed_and_cells_that_are_slower_are_said() -> None:
         cell = Cell(1, "warm", "code-change", name)
         measured = measured.with_measurement(measurement(cell, seconds))
     text = short_markdown(measured)
+    assert "`invoke bench` on 2026-01-02, stopped: 87 cells are not measured." in text
+    assert "Time, fresh builder" not in text
     assert "| 0.2 × | 2.00 s for 10.0 s | **missed** |" in text
     assert "not slower in 0 of 1 cells. Slower by more than 5 %: code change" in text
     assert "2 × (2.00 s for 1.00 s)" in text

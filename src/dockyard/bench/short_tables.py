@@ -7,7 +7,7 @@ from dockyard.bench.medians import ratio, summary_of
 from dockyard.bench.results import BenchResult
 from dockyard.bench.scenarios import DOCKERFILES, ENVIRONMENTS, SCENARIOS
 from dockyard.bench.verdicts import NOT_SLOWER_THAN, Verdict, verdicts
-from dockyard.display.format import format_bytes, format_seconds
+from dockyard.display.format import format_bytes, format_count, format_seconds
 
 __all__ = ["short_markdown"]
 
@@ -48,8 +48,20 @@ def short_markdown(result: BenchResult) -> str:
     if others:
         parts.append(_others(result, others))
     for environment in result.environments:
-        parts += [f"Time, {_where(environment)}:", _times(result, environment)]
+        if any(result.of(environment, scenario, OURS) for scenario in result.scenarios):
+            parts += [f"Time, {_where(environment)}:", _times(result, environment)]
+    parts.append(_about(result))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _about(result: BenchResult) -> str:
+    missing = len(result.missing())
+    left = (
+        f", stopped: {format_count(missing, 'cell is', 'cells are')} not measured"
+        if missing
+        else ""
+    )
+    return f"`{result.command}` on {result.started[:10]}{left}."
 
 
 def _where(environment: str) -> str:

@@ -93,7 +93,7 @@ def _aims(result: BenchResult) -> str:
 
 
 def _share(value: float) -> str:
-    return f"{value * 100:.3g} %"
+    return f"{value * 100:.4g} %"
 
 
 def _promises(result: BenchResult, found: list[Verdict]) -> str:

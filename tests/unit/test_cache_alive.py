@@ -60,9 +60,16 @@ def test_who_is_silent(
 
 def test_imports_of_a_silent_registry_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alive, "is_silent", lambda host, **_: host == "registry.example.com")
-    given = CacheArguments((OURS, OTHER, LOCAL), (f"{OURS},mode=max", OTHER))
+    exported = f"type=registry,mode=min,ignore-error=true,{OURS.partition(',')[2]},compression=zstd"
+    follows = (OURS.partition("ref=")[2], "registry.example.com/team/shop:follows")
+    given = CacheArguments(
+        (OURS, OTHER, LOCAL), (f"{OURS},mode=max", exported, OTHER), (exported,), (follows,)
+    )
     arguments, notes = use._without_silent(make_settings(), given)
     assert arguments.cache_from == (OTHER, LOCAL)
     assert arguments.cache_to == (OTHER,)
+    assert (arguments.after_push, arguments.copies) == ((), ())
     assert notes == ("caches of registry.example.com are not used: it does not answer in time",)
+    # A build that imports nothing is not to wait with its export either.
+    assert use._without_silent(make_settings(), CacheArguments((), (exported,)))[0].cache_to == ()
     assert use._without_silent(make_settings(), CacheArguments((LOCAL,), ()))[1] == ()

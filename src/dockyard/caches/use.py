@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -195,9 +196,9 @@ def _without_silent(
     settings: Settings, arguments: CacheArguments
 ) -> tuple[CacheArguments, tuple[str, ...]]:
     """Leave out what a registry that says nothing is to give or get: the builder would wait."""
-    prefix = "type=registry,ref="
-    found = [one for one in arguments.cache_from if one.startswith(prefix)]
-    hosts = dict.fromkeys(one.removeprefix(prefix).partition("/")[0] for one in found)
+    values = (*arguments.cache_from, *arguments.cache_to, *arguments.after_push)
+    found = (re.match(r"type=registry\b.*,ref=([^/,]+)/", one) for one in values)
+    hosts = dict.fromkeys(one[1] for one in found if one)
     if not hosts:
         return arguments, ()
     from dockyard.caches.alive import is_silent
@@ -206,13 +207,23 @@ def _without_silent(
     for host in hosts:
         plain = host in settings.insecure_registries
         if is_silent(host, plain=plain, seconds=settings.registry_timeout):
-            kept, written = (
-                tuple(one for one in values if f"{prefix}{host}/" not in one)
-                for values in (arguments.cache_from, arguments.cache_to)
-            )
-            arguments = replace(arguments, cache_from=kept, cache_to=written)
+            arguments = _without_host(arguments, f"{host}/")
             notes.append(f"caches of {host} are not used: it does not answer in time")
     return arguments, tuple(notes)
+
+
+def _without_host(arguments: CacheArguments, prefix: str) -> CacheArguments:
+    def others(values: tuple[str, ...]) -> tuple[str, ...]:
+        # buildx takes a value's options in any order.
+        return tuple(one for one in values if f",ref={prefix}" not in one)
+
+    return replace(
+        arguments,
+        cache_from=others(arguments.cache_from),
+        cache_to=others(arguments.cache_to),
+        after_push=others(arguments.after_push),
+        copies=tuple(pair for pair in arguments.copies if not pair[0].startswith(prefix)),
+    )
 
 
 def _directory(settings: Settings) -> CacheDirectory:

@@ -1,7 +1,8 @@
 """A kept division into layers, brought along with the lock. Pure.
 
 Layers in which nothing changed keep their members: to move one more package costs all of a layer.
-Those that change anyway, for a package that changed or left, are divided anew for nothing.
+Those that change anyway, for a package that changed, left or joined, are divided anew for
+nothing.
 """
 
 from __future__ import annotations

@@ -446,7 +446,7 @@ def test_tables_show_medians_with_their_spread_and_what_was_measured_on_what() -
     assert "highest. Project" in text
     once = markdown(result(1).with_measurement(measurement(Cell(1, "warm", "no-change", "plan"))))
     assert "| First build | – |" in once
-    assert "one repetition (stopped: 89 cells are not measured)" in once
+    assert "each cell measured once (stopped: 89 cells are not measured)" in once
 
 
 def test_tables_replace_what_is_between_the_markers() -> None:
@@ -489,13 +489,20 @@ def test_the_share_of_cached_steps_is_held_against_its_aim() -> None:
     assert "| steps that were cached | 75–85 % | 95 % (warm local engine, 2 commits) |" in text
 
 
+def test_a_run_that_was_stopped_claims_no_repetition_that_it_has_not() -> None:
+    stopped = result(2).with_measurement(measurement(Cell(1, "warm", "code-change", "uv")))
+    for text in (markdown(stopped), short_markdown(stopped)):
+        assert "each cell measured once" in text
+        assert "medians" not in text
+
+
 def test_promises_that_are_missed_and_cells_that_are_slower_are_said() -> None:
     measured = result(1)
     for name, seconds in (("original", 10.0), ("uv", 1.0), ("dockyard", 2.0)):
         cell = Cell(1, "warm", "code-change", name)
         measured = measured.with_measurement(measurement(cell, seconds))
     text = short_markdown(measured)
-    assert "`invoke bench` on 2026-01-02, stopped: 87 cells are not measured." in text
+    assert "on 2026-01-02: each cell measured once, stopped: 87 cells are not measured." in text
     assert "Time, fresh builder" not in text
     assert "| 0.2 × | 2.00 s for 10.0 s | **missed** |" in text
     assert "not slower in 0 of 1 cells. Slower by more than 5 %: code change" in text

@@ -61,7 +61,9 @@ def _about(result: BenchResult) -> str:
         if missing
         else ""
     )
-    return f"`{result.command}` on {result.started[:10]}{left}."
+    times = max((one.repetition for one in result.measurements), default=0)
+    runs = f"medians of {times} repetitions" if times > 1 else "each cell measured once"
+    return f"`{result.command}` on {result.started[:10]}: {runs}{left}."
 
 
 def _where(environment: str) -> str:

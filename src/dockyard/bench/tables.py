@@ -51,10 +51,11 @@ def markdown(result: BenchResult) -> str:
 def _about(result: BenchResult) -> str:
     machine, versions = result.machine, result.versions
     line = "unlimited" if result.bandwidth is None else format_bandwidth(result.bandwidth)
+    times = max((one.repetition for one in result.measurements), default=0)
     runs = (
-        f"medians of {result.repetitions} repetitions, with the lowest and the highest"
-        if result.repetitions > 1
-        else "one repetition"
+        f"medians of {times} repetitions, with the lowest and the highest"
+        if times > 1
+        else "each cell measured once"
     )
     if missing := len(result.missing()):
         runs += f" (stopped: {format_count(missing, 'cell is', 'cells are')} not measured)"

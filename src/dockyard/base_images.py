@@ -14,15 +14,17 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from dockyard import process
-from dockyard.engine import REMEMBERED_SECONDS, EngineFacts, inspect_images
+from dockyard.engine import REMEMBERED_SECONDS, EngineFacts, ImageInspection, inspect_images
 from dockyard.errors import ImageUnavailableError, Problem
 from dockyard.stand_ins import stand_in_for
 from dockyard.state import State
 
 __all__ = [
     "BaseImage",
+    "BaseImageQuestions",
     "ImageOrigin",
     "PassedOver",
+    "candidates_here",
     "mirror_references",
     "normalise",
     "passed_over_notes",
@@ -139,6 +141,11 @@ class _Question:
                 passed_over.append(PassedOver(self._candidates[position], _reason(answer)))
         return found, tuple(passed_over)
 
+    def drop(self) -> None:
+        """Kill what still asks."""
+        for one in self._running:
+            one.wait(timeout=0)
+
 
 def _origin(reference: str, resolved: str) -> ImageOrigin:
     return ImageOrigin.UPSTREAM if reference == resolved else ImageOrigin.MIRROR
@@ -154,6 +161,105 @@ def _remember(state: State, fingerprint: str, found: Iterable[BaseImage]) -> Non
     state.remember("base-images", fingerprint, entries)
 
 
+def candidates_here(wanted: Mapping[str, str]) -> tuple[str, ...]:
+    """List what the engine may hold of ``wanted``: the images themselves, and stand-ins."""
+    stand_ins = (stand_in_for(reference) for reference in wanted.values())
+    return tuple(dict.fromkeys([*wanted.values(), *filter(None, stand_ins)]))
+
+
+class BaseImageQuestions:
+    """Asks the engine, and registries for what it does not hold, from now on.
+
+    ``wanted``: the reference by the build argument. ``inspection``: the engine has been asked
+    already, for all of :func:`candidates_here`. What was found is recalled for an hour, unless
+    ``fresh``.
+    """
+
+    def __init__(
+        self,
+        wanted: Mapping[str, str],
+        *,
+        mirrors: Sequence[str],
+        state: State,
+        engine: EngineFacts,
+        fresh: bool = False,
+        inspection: ImageInspection | None = None,
+    ) -> None:
+        self._wanted, self._mirrors, self._state = wanted, mirrors, state
+        self._fingerprint = _fingerprint(wanted, mirrors, engine)
+        self._asked: dict[str, _Question] = {}
+        self._recalled = None if fresh else self._recall()
+        if self._recalled is not None:
+            return
+        self._held = inspection.found() if inspection else inspect_images(candidates_here(wanted))
+        self._asked = {
+            reference: _Question((*mirror_references(reference, mirrors), reference))
+            for reference in dict.fromkeys(wanted.values())
+            if reference not in self._held
+        }
+
+    def _recall(self) -> tuple[BaseImage, ...] | None:
+        remembered = self._state.recall("base-images", self._fingerprint, REMEMBERED_SECONDS)
+        if not isinstance(remembered, list):
+            return None
+        return tuple(
+            BaseImage(**{**one, "origin": ImageOrigin(one["origin"]), "passed_over": ()})
+            for one in remembered
+        )
+
+    def answer(self) -> tuple[BaseImage, ...]:
+        """Wait for the answers: where each image is to be had.
+
+        Raises ImageUnavailableError naming every image that is nowhere.
+        """
+        if self._recalled is not None:
+            return self._recalled
+        answers = {name: question.first_reachable() for name, question in self._asked.items()}
+        found: list[BaseImage] = []
+        problems: list[Problem] = []
+        for argument, reference in self._wanted.items():
+            if reference in self._held:
+                found.append(BaseImage(argument, reference, reference, ImageOrigin.ENGINE))
+                continue
+            reachable, passed_over = answers[reference]
+            stand_in = stand_in_for(reference)
+            if reachable:
+                origin = _origin(reference, reachable)
+                found.append(BaseImage(argument, reference, reachable, origin, passed_over))
+            elif stand_in and stand_in in self._held:
+                # That no registry answered is said of a stand-in anyway.
+                found.append(BaseImage(argument, reference, stand_in, ImageOrigin.STAND_IN))
+            else:
+                problems.append(self._nowhere(argument, reference, passed_over, stand_in))
+        if problems:
+            raise ImageUnavailableError(*problems)
+        _remember(self._state, self._fingerprint, found)
+        return tuple(found)
+
+    def _nowhere(
+        self,
+        argument: str,
+        reference: str,
+        passed_over: Sequence[PassedOver],
+        stand_in: str | None,
+    ) -> Problem:
+        places = " nor any mirror" if mirror_references(reference, self._mirrors) else ""
+        hint = "set DOCKYARD_IMAGE_MIRRORS to a registry that answers"
+        if stand_in:
+            hint += ", or make a stand-in from Debian's packages: `invoke init --local-images`"
+        return Problem(
+            f"the image {reference} is not in the engine, and neither its registry{places} "
+            f"has it for us: {passed_over[-1].reason}",
+            where=f"DOCKYARD_{argument}",
+            hint=hint,
+        )
+
+    def drop(self) -> None:
+        """Ask no longer: what still runs is killed."""
+        for question in self._asked.values():
+            question.drop()
+
+
 def resolve_base_images(
     wanted: Mapping[str, str],
     *,
@@ -162,60 +268,13 @@ def resolve_base_images(
     engine: EngineFacts,
     fresh: bool = False,
 ) -> tuple[BaseImage, ...]:
-    """Find each image of ``wanted`` (build argument → reference); recalled for an hour.
+    """Find each image of ``wanted``, and wait for that: see :class:`BaseImageQuestions`.
 
     Raises ImageUnavailableError naming every image that is nowhere.
     """
-    fingerprint = _fingerprint(wanted, mirrors, engine)
-    if not fresh:
-        remembered = state.recall("base-images", fingerprint, REMEMBERED_SECONDS)
-        if isinstance(remembered, list):
-            return tuple(
-                BaseImage(**{**one, "origin": ImageOrigin(one["origin"]), "passed_over": ()})
-                for one in remembered
-            )
-
-    stand_ins = {reference: stand_in_for(reference) for reference in wanted.values()}
-    held = inspect_images(
-        tuple(dict.fromkeys([*wanted.values(), *filter(None, stand_ins.values())]))
-    )
-    found: list[BaseImage] = []
-    problems: list[Problem] = []
-    asked = {
-        reference: _Question((*mirror_references(reference, mirrors), reference))
-        for reference in dict.fromkeys(wanted.values())
-        if reference not in held
-    }
-    answers = {reference: question.first_reachable() for reference, question in asked.items()}
-    for argument, reference in wanted.items():
-        if reference in held:
-            found.append(BaseImage(argument, reference, reference, ImageOrigin.ENGINE))
-            continue
-        reachable, passed_over = answers[reference]
-        stand_in = stand_ins[reference]
-        if reachable:
-            origin = _origin(reference, reachable)
-            found.append(BaseImage(argument, reference, reachable, origin, passed_over))
-        elif stand_in and stand_in in held:
-            # That no registry answered is said of a stand-in anyway.
-            found.append(BaseImage(argument, reference, stand_in, ImageOrigin.STAND_IN))
-        else:
-            places = " nor any mirror" if mirror_references(reference, mirrors) else ""
-            hint = "set DOCKYARD_IMAGE_MIRRORS to a registry that answers"
-            if stand_in:
-                hint += ", or make a stand-in from Debian's packages: `invoke init --local-images`"
-            problems.append(
-                Problem(
-                    f"the image {reference} is not in the engine, and neither its registry{places} "
-                    f"has it for us: {passed_over[-1].reason}",
-                    where=f"DOCKYARD_{argument}",
-                    hint=hint,
-                )
-            )
-    if problems:
-        raise ImageUnavailableError(*problems)
-    _remember(state, fingerprint, found)
-    return tuple(found)
+    return BaseImageQuestions(
+        wanted, mirrors=mirrors, state=state, engine=engine, fresh=fresh
+    ).answer()
 
 
 def resolve_elsewhere(

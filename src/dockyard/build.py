@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from dockyard import process
 from dockyard.beside import Beside, read_metadata
+from dockyard.builders import is_in_engine
 from dockyard.definition import build_environment, secret_environment
 from dockyard.errors import DockyardError
 from dockyard.image_watch import ElsewhereError, ImageWatch
@@ -284,7 +285,7 @@ def _result(
         outcome = "succeeded"
         digest = ran.metadata.get("containerimage.digest")
         tag = prepared.definition.tags[-1]
-        if "type=cacheonly" not in prepared.definition.output:
+        if is_in_engine(prepared.builder, prepared.definition.output):
             image = image_facts(state, tag, digest if isinstance(digest, str) else None)
     else:
         from dockyard.diagnose import diagnose

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ACT_SECONDS",
     "LOCAL_IMAGE_HINT",
+    "ask_builder",
     "authority_of",
     "buildkit_image",
     "container_of",
@@ -51,12 +52,18 @@ def run(arguments: tuple[str, ...], timeout: float = ASK_SECONDS) -> process.Com
     return process.run(arguments, timeout=timeout)
 
 
-def inspect_builder(name: str) -> ExistingBuilder | None:
+def ask_builder(name: str) -> process.Running:
+    """Begin to ask buildx about a builder. Raises FileNotFoundError without a docker command."""
+    return process.start(("docker", "buildx", "inspect", name))
+
+
+def inspect_builder(name: str, asked: process.Running | None = None) -> ExistingBuilder | None:
     """Ask buildx about a builder; None where it knows none of that name.
 
-    Raises BuilderError where buildx cannot tell, EngineError where no engine answers.
+    ``asked``: what :func:`ask_builder` began. Raises BuilderError where buildx cannot tell,
+    EngineError where no engine answers.
     """
-    done = run(("docker", "buildx", "inspect", name))
+    done = (asked or ask_builder(name)).wait(ASK_SECONDS)
     if done.succeeded:
         return parse_inspect(done.stdout)
     if re.search(rf'no builder "?{re.escape(name)}"? found', done.stderr):
@@ -67,9 +74,9 @@ def inspect_builder(name: str) -> ExistingBuilder | None:
     )
 
 
-def require_builder(name: str) -> ExistingBuilder:
+def require_builder(name: str, asked: process.Running | None = None) -> ExistingBuilder:
     """Return the builder that DOCKYARD_BUILDER names; raises BuilderError where there is none."""
-    existing = inspect_builder(name)
+    existing = inspect_builder(name, asked)
     if existing is None:
         raise BuilderError(
             f"there is no builder {name}",

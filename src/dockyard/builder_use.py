@@ -14,6 +14,7 @@ from dockyard.stand_ins import LOCAL_REGISTRY
 if TYPE_CHECKING:
     from dockyard.base_images import BaseImage
     from dockyard.engine import EngineFacts
+    from dockyard.process import Running
     from dockyard.settings import Settings
     from dockyard.state import State
 
@@ -34,15 +35,17 @@ def settle_builder(
     load: bool,
     show_only: bool,
     base_images: Sequence[BaseImage] = (),
+    asked: Running | None = None,
 ) -> tuple[BuilderChoice, tuple[str, ...]]:
     """Choose the builder, make it if it is Dockyard's own and missing; with notes on what was done.
 
-    ``show_only`` makes none, and makes do without an engine. Raises what
+    ``show_only`` makes none, and makes do without an engine; ``asked``: buildx has been asked
+    about DOCKYARD_BUILDER already. Raises what
     :func:`dockyard.builder_setup.ensure_builder` does.
     """
     named = None
     if settings.builder != "auto":
-        named = _driver_of(settings.builder, environment, state, lenient=show_only)
+        named = _driver_of(settings.builder, environment, state, asked, lenient=show_only)
     past = () if named else _past_loads(settings, state)
     here = [one for one in base_images if one.resolved.startswith(f"{LOCAL_REGISTRY}/")]
     choice = choose_builder(
@@ -84,7 +87,12 @@ def _fingerprint(name: str, environment: Mapping[str, str]) -> str:
 
 
 def _driver_of(
-    name: str, environment: Mapping[str, str], state: State, *, lenient: bool
+    name: str,
+    environment: Mapping[str, str],
+    state: State,
+    asked: Running | None,
+    *,
+    lenient: bool,
 ) -> str | None:
     """Ask buildx for a builder's driver, or recall it."""
     fingerprint = _fingerprint(name, environment)
@@ -94,7 +102,7 @@ def _driver_of(
     from dockyard.builder_facts import require_builder
 
     try:
-        driver = require_builder(name).driver
+        driver = require_builder(name, asked).driver
     except BuilderError:
         if lenient:
             return None

@@ -16,6 +16,7 @@ __all__ = [
     "BuilderChoice",
     "PastLoad",
     "choose_builder",
+    "is_in_engine",
     "load_seconds",
     "output_for",
     "past_load",
@@ -189,3 +190,9 @@ def output_for(
     if not load:
         return "type=cacheonly"
     return ",".join(["type=docker", *(dated if choice.driver != "docker" else [])])
+
+
+def is_in_engine(choice: BuilderChoice, output: str) -> bool:
+    """Whether the image of a build that succeeded is in the engine, by its :func:`output_for`."""
+    kind = output.partition(",")[0]
+    return kind == "type=docker" or (choice.driver == "docker" and kind != "type=cacheonly")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,12 +21,14 @@ __all__ = [
     "MINIMUM_ENGINE",
     "EngineFacts",
     "ImageFacts",
+    "ImageInspection",
     "ImageLayer",
     "engine_facts",
     "image_facts",
     "inspect_images",
     "parse_engine_facts",
     "parse_image_facts",
+    "recalled_engine",
 ]
 
 # 23.0 is the first engine whose built-in Dockerfile frontend has here-documents and COPY --link;
@@ -146,6 +148,22 @@ def parse_engine_facts(info: Mapping[str, Any], buildx: str, context: str) -> En
     )
 
 
+def _engine_fingerprint(environment: Mapping[str, str]) -> str:
+    names = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "PATH")
+    return json.dumps([environment.get(name) for name in names])
+
+
+def recalled_engine(state: State, environment: Mapping[str, str]) -> EngineFacts | None:
+    """Return what the engine and buildx answered within the last hour; None if nothing did."""
+    remembered = state.recall("engine", _engine_fingerprint(environment), REMEMBERED_SECONDS)
+    if isinstance(remembered, dict):
+        try:
+            return EngineFacts(**remembered)
+        except TypeError:
+            state.forget("engine")
+    return None
+
+
 def engine_facts(
     state: State, environment: Mapping[str, str], *, fresh: bool = False
 ) -> EngineFacts:
@@ -153,19 +171,8 @@ def engine_facts(
 
     Raises EngineError where no engine answers or it is too old, BuilderError likewise for buildx.
     """
-    fingerprint = json.dumps(
-        [
-            environment.get(name)
-            for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "PATH")
-        ]
-    )
-    if not fresh:
-        remembered = state.recall("engine", fingerprint, REMEMBERED_SECONDS)
-        if isinstance(remembered, dict):
-            try:
-                return EngineFacts(**remembered)
-            except TypeError:
-                state.forget("engine")
+    if not fresh and (remembered := recalled_engine(state, environment)):
+        return remembered
     try:
         info = process.start(["docker", "info", "--format", "{{json .}}"])
         buildx = process.start(["docker", "buildx", "version"])
@@ -188,24 +195,40 @@ def engine_facts(
         )
     match = re.search(r"\bv?(\d+\.\d+\S*)", buildx_answered.stdout)
     facts = parse_engine_facts(parsed, match[1] if match else "0", context_answered.stdout.strip())
-    state.remember("engine", fingerprint, asdict(facts))
+    state.remember("engine", _engine_fingerprint(environment), asdict(facts))
     return facts
 
 
+class ImageInspection:
+    """Asks the engine for images, all at the same time, from now on.
+
+    Raises FileNotFoundError where there is no docker command.
+    """
+
+    def __init__(self, references: Iterable[str]) -> None:
+        self.running = {
+            reference: process.start(["docker", "image", "inspect", reference])
+            for reference in dict.fromkeys(references)
+        }
+
+    def found(self) -> dict[str, dict[str, Any]]:
+        """Return what the engine knows of each that it holds, as ``docker image inspect``.
+
+        Raises EngineError where no engine answers.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for reference, one in self.running.items():
+            done = one.wait(timeout=60)
+            if done.succeeded:
+                found[reference] = json.loads(done.stdout)[0]
+            elif error := diagnose_engine(done.stderr):
+                raise error
+        return found
+
+
 def inspect_images(references: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return what the engine knows of each reference that it holds, as ``docker image inspect``."""
-    found: dict[str, dict[str, Any]] = {}
-    running = [
-        (reference, process.start(["docker", "image", "inspect", reference]))
-        for reference in references
-    ]
-    for reference, one in running:
-        done = one.wait(timeout=60)
-        if done.succeeded:
-            found[reference] = json.loads(done.stdout)[0]
-        elif error := diagnose_engine(done.stderr):
-            raise error
-    return found
+    """Ask the engine for images, and wait for the answer: see :class:`ImageInspection`."""
+    return ImageInspection(references).found()
 
 
 def parse_image_facts(inspected: Mapping[str, Any], history: str) -> ImageFacts:

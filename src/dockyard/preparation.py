@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dockyard.attestations import Attestations, attestations_for, refuse_secret_arguments
-from dockyard.base_images import BaseImage, ImageOrigin, normalise, resolve_base_images
+from dockyard.base_images import BaseImage, ImageOrigin, normalise
 from dockyard.builder_use import settle_builder
 from dockyard.builders import BuilderChoice, output_for
 from dockyard.definition import BuildDefinition, define, image_epoch
 from dockyard.dockerfile_upkeep import settle_dockerfile
+from dockyard.early_questions import EarlyQuestions
 from dockyard.engine import EngineFacts, engine_facts
 from dockyard.errors import DockyardError, EngineError, SettingsError
 from dockyard.known_project import Facts, KnownProject, project_facts, target_of
@@ -128,20 +129,47 @@ def prepare(
             where="DOCKYARD_REGISTRY",
             hint="set it to a registry and prefix, such as ghcr.io/acme",
         )
+    check_copy_paths(settings.root / settings.project, settings.copy_paths)
+    wanted = {"PYTHON_IMAGE": settings.python_image, "UV_IMAGE": settings.uv_image}
+    with EarlyQuestions(settings, wanted, state, environment, fresh=fresh) as asked:
+        return _prepare(
+            settings,
+            options,
+            environment,
+            state,
+            revision=revision,
+            wanted=wanted,
+            asked=asked,
+            fresh=fresh,
+            show_only=show_only,
+        )
+
+
+def _prepare(
+    settings: Settings,
+    options: BuildOptions,
+    environment: Mapping[str, str],
+    state: State,
+    *,
+    revision: Callable[[], Revision],
+    wanted: Mapping[str, str],
+    asked: EarlyQuestions,
+    fresh: bool,
+    show_only: bool,
+) -> Prepared:
     engine: EngineFacts | None = None
     try:
         engine = engine_facts(state, environment, fresh=fresh)
         engine_note = _store_note(engine)
+        asked.ask_registries(engine)
     except EngineError as error:
         if not show_only:
             raise
         engine_note = (f"shown without an engine: {error.problems[0].message}",)
     facts = Facts(settings, state, engine.architecture if engine else "amd64")
-    check_copy_paths(settings.root / settings.project, settings.copy_paths)
     write = not (show_only or options.keep_dockerfile)
     plan, notes = settle_dockerfile(settings, facts, state, environment, write=write)
-    wanted = {"PYTHON_IMAGE": settings.python_image, "UV_IMAGE": settings.uv_image}
-    base_images = _base_images(wanted, settings, state, engine, fresh=fresh, lenient=show_only)
+    base_images = _base_images(wanted, asked, lenient=show_only)
     assumed = engine or EngineFacts("", "", "default", True, "amd64", "")
     choice, builder_notes = settle_builder(
         settings,
@@ -152,6 +180,7 @@ def prepare(
         load=options.load,
         show_only=show_only or engine is None,
         base_images=base_images,
+        asked=asked.builder,
     )
     standing_in = tuple(
         f"NOT the published image: {image.resolved} stands in for {image.requested} "
@@ -163,7 +192,7 @@ def prepare(
     image = settings.image or facts.known.name
     caches = (
         _open_caches(settings, options, environment, answer, image, assumed, choice, show_only)
-        if caching
+        if _uses_caches(settings, options)
         else None
     )
     attested, attestation_notes = attestations_for(
@@ -263,24 +292,16 @@ def _open_caches(
 
 
 def _base_images(
-    wanted: Mapping[str, str],
-    settings: Settings,
-    state: State,
-    engine: EngineFacts | None,
-    *,
-    fresh: bool,
-    lenient: bool,
+    wanted: Mapping[str, str], asked: EarlyQuestions, *, lenient: bool
 ) -> tuple[BaseImage, ...]:
     as_asked = tuple(
         BaseImage(argument, reference, normalise(reference), ImageOrigin.UPSTREAM)
         for argument, reference in wanted.items()
     )
-    if engine is None:
+    if asked.base_images is None:
         return as_asked
     try:
-        return resolve_base_images(
-            wanted, mirrors=settings.image_mirrors, state=state, engine=engine, fresh=fresh
-        )
+        return asked.base_images.answer()
     except DockyardError:
         if lenient:
             return as_asked

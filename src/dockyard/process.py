@@ -71,7 +71,10 @@ class Running:
         return self._output is not None
 
     def wait(self, timeout: float | None = None) -> Completed:
-        """Wait for the end; kills the program after ``timeout`` seconds (status -9)."""
+        """Wait for the end; kills the program after ``timeout`` seconds (status -9).
+
+        Further calls give the same answer.
+        """
         try:
             stdout, stderr = self._output or self.process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -81,6 +84,7 @@ class Running:
             self.process.kill()
             self.process.wait()
             raise
+        self._output = stdout, stderr
         return Completed(
             self.arguments,
             self.process.returncode,

@@ -11,6 +11,7 @@ from dockyard.builder_use import check_reachable_images
 from dockyard.builders import (
     BuilderChoice,
     choose_builder,
+    is_in_engine,
     load_seconds,
     output_for,
     past_load,
@@ -146,6 +147,8 @@ STORE = "type=image,compression=zstd,compression-level=3,oci-mediatypes=true"
 def test_outputs(driver: str, engine: EngineFacts, push: bool, load: bool, expected: str) -> None:
     choice = BuilderChoice("any", driver, "")
     assert output_for(make_settings(), engine, choice, push=push, load=load, epoch=17) == expected
+    # What was only pushed, or only cached, is not there to be described.
+    assert is_in_engine(choice, expected) is (load and (driver == "docker" or not push))
 
 
 def test_images_of_the_engine_alone_are_beyond_another_builder() -> None:

@@ -261,14 +261,19 @@ class RegistryTransport:
                     proxies=get_environ_proxies(secure, no_proxy=None),
                 ).close()
             except requests.exceptions.SSLError as error:
-                session.close()
-                if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                if "CERTIFICATE_VERIFY_FAILED" in str(error) and verified:
+                    session.close()
                     continue
             except requests.RequestException:
-                session.close()
+                pass
             else:
                 self._session, self._verified = session, verified
                 return secure
+            if verified:
+                # Reading the certificates for another one takes longer than a request.
+                self._session = session
+            else:
+                session.close()
             break
         return f"http://{self._address}"
 

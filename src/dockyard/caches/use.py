@@ -166,12 +166,19 @@ class CacheUse:
         from dockyard.caches.registry_client import open_repository
 
         target, now = "", datetime.now(UTC)
+        by_repository: dict[str, list[str]] = {}
+        for one in self.arguments.image_tags:
+            by_repository.setdefault(one.rpartition(":")[0], []).append(one)
         try:
-            for target in self.arguments.image_tags:
-                repository, _, tag = target.rpartition(":")
+            for repository, targets in by_repository.items():
+                target = targets[0]
                 with open_repository(self.settings, repository, environment) as client:
-                    if manifest := client.read_manifest(digest):
-                        content = cache_manifest(manifest.content, now)
+                    manifest = client.read_manifest(digest)
+                    if manifest is None:
+                        continue
+                    content = cache_manifest(manifest.content, now)
+                    for target in targets:
+                        tag = target.rpartition(":")[2]
                         client.write_manifest(tag, content, manifest.descriptor.media_type)
         except DockyardError as error:
             return (f"the cache {target} could not be exported: {error.problems[0].message}",)

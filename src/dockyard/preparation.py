@@ -129,7 +129,6 @@ def prepare(
             where="DOCKYARD_REGISTRY",
             hint="set it to a registry and prefix, such as ghcr.io/acme",
         )
-    check_copy_paths(settings.root / settings.project, settings.copy_paths)
     wanted = {"PYTHON_IMAGE": settings.python_image, "UV_IMAGE": settings.uv_image}
     with EarlyQuestions(settings, wanted, state, environment, fresh=fresh) as asked:
         return _prepare(
@@ -167,6 +166,7 @@ def _prepare(
             raise
         engine_note = (f"shown without an engine: {error.problems[0].message}",)
     facts = Facts(settings, state, engine.architecture if engine else "amd64")
+    check_copy_paths(settings.root / settings.project, settings.copy_paths)
     write = not (show_only or options.keep_dockerfile)
     plan, notes = settle_dockerfile(settings, facts, state, environment, write=write)
     base_images = _base_images(wanted, asked, lenient=show_only)

@@ -52,7 +52,7 @@ def engine_tests(session: nox.Session) -> None:
     # A selection may leave nothing of one of the two parts: pytest's status is 5 then.
     accepted = [0, 5] if session.posargs else [0]
     # They wait more than they compute.
-    parallel = ("-m", "not alone", "-n", "2", "--dist", "loadfile")
+    parallel = ("-m", "not alone", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
     for part in (parallel, ("-m", "alone")):
         command = ("pytest", "tests/engine", *part, "--durations=15", *session.posargs)
         session.run(*command, success_codes=accepted)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockyard import process
+from dockyard.archives import extract
 from dockyard.base_images import BaseImage, ImageOrigin
 from dockyard.definition import BuildDefinition, build_environment
 from dockyard.errors import EngineError, SettingsError
@@ -113,7 +114,7 @@ def _held_images(images: Sequence[BaseImage], folder: Path) -> tuple[str, ...]:
                 hint="`docker pull` it again",
             )
         with tarfile.open(archive) as tar:
-            tar.extractall(target, filter="data")
+            extract(tar, target)
         archive.unlink()
         digest = json.loads((target / "index.json").read_bytes())["manifests"][0]["digest"]
         arguments += ["--build-context", f"{image.resolved}=oci-layout://{target}@{digest}"]

@@ -18,6 +18,16 @@ from support.mixed import MixedProject, git_server
 from support.registry import Registry
 
 HERE = Path(__file__).parent
+# Files that take minutes for a few tests. Begun last, one of them would keep one worker busy while
+# the others have nothing left.
+LONGEST = (
+    "test_secrets.py",
+    "test_projects.py",
+    "test_fleet.py",
+    "test_ci_templates.py",
+    "test_documents.py",
+    "test_several_machines.py",
+)
 
 
 class BaseImages(NamedTuple):
@@ -31,6 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.engine)
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import yaml
 
+from dockyard.archives import extract
 from support.engine import remove
 
 __all__ = ["Caches", "GitHubRunner", "Job", "run_gitlab", "run_script"]
@@ -46,7 +47,7 @@ class Caches:
         found = key if key in self.keys else next(iter(matching), None)
         if found:
             with tarfile.open(self._file(found)) as archive:
-                archive.extractall(path.parent, filter="data")
+                extract(archive, path.parent)
         return found
 
     def save(self, path: Path, key: str) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from dockyard.archives import extract
+
 __all__ = ["clone_storage", "pack", "unpack"]
 
 # Blobs are never written again, so copies may share them. Small files (links, which the registry
@@ -77,5 +79,5 @@ def unpack(archive: Path, folder: Path, moved: Callable[[int], None]) -> int:
     with archive.open("rb") as file:
         metered = _Metered(file, moved)
         with tarfile.open(fileobj=metered, mode="r|", bufsize=1 << 18) as tar:
-            tar.extractall(folder, filter="data")
+            extract(tar, folder)
     return metered.count

@@ -70,7 +70,10 @@ def test_what_would_leave_the_folder_is_refused(folder: Path, harmful: tarfile.T
 
 def test_an_absolute_path_writes_nothing_there(folder: Path) -> None:
     outside = folder.parent / "outside"
-    with tarfile.open(fileobj=archive(member(str(outside))), mode="r|") as tar:
-        with contextlib.suppress(tarfile.TarError):
-            extract(tar, folder)
+    with (
+        tarfile.open(fileobj=archive(member(str(outside))), mode="r|") as tar,
+        # One Python refuses it, another takes it for a path within the folder.
+        contextlib.suppress(tarfile.TarError),
+    ):
+        extract(tar, folder)
     assert not outside.exists()

@@ -190,6 +190,8 @@ class WorkCopy:
         Taken are those of which nothing else changes with them, small ones at random, the large
         ones by size. Raises ProjectError if there are not so many.
         """
+        # Where uv cannot lock at all, it says why; below, a failure is a release that does not fit.
+        self.must_uv("lock")
         fit = [one for one in packages if one.source.kind == "registry" and one.has_wheel]
         small_ones = [one for one in fit if one.size and one.size < SMALL_BYTES]
         random.Random(seed).shuffle(small_ones)  # noqa: S311 - to be repeated, not secret

@@ -433,7 +433,8 @@ def test_an_upload_goes_on_where_the_registry_lost_it(
     assert bytes(kind.stored) == content
     assert kind.ranges == (None, "3000000-7999999")
     assert sum(told) == sent
-    assert len(content) <= sent < len(content) + 5_000_000
+    # The first request was handed to the machine whole, or in part; the second had what was left.
+    assert len(content) <= sent <= len(content) + 5_000_000
 
 
 # -------------------- certificates

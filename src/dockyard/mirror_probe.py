@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import ssl
 import time
@@ -45,6 +46,8 @@ class Probe:
         self._received = 0
         self._download: tuple[float, float] | None = None
         self._problem = "no answer in time"
+        # What it sends fast is of no use if it is not what was asked for.
+        self._useless = False
 
     def left(self) -> float:
         """How many seconds are left."""
@@ -60,7 +63,8 @@ class Probe:
             if not files:
                 self._problem = f"it has no file of {self._project}"
                 return
-            self._fetch(urljoin(f"{self._url}/{self._project}/", files[-1]).partition("#")[0])
+            url, _, fragment = urljoin(f"{self._url}/{self._project}/", files[-1]).partition("#")
+            self._fetch(url, fragment.partition("sha256=")[2])
         except urllib.error.HTTPError as error:
             self._problem = f"it answers {error.code}"
         except urllib.error.URLError as error:
@@ -71,7 +75,7 @@ class Probe:
     def measurement(self) -> Measurement:
         """Return what is known by now."""
         throughput = None
-        if self._download and self._received:
+        if self._download and self._received and not self._useless:
             throughput = self._received / max(self._download[1] - self._download[0], 1e-6)
         return Measurement(
             without_credentials(self._url),
@@ -105,14 +109,35 @@ class Probe:
         started = time.monotonic()
         with self._open(f"{self._url}/{self._project}/") as answer:
             self._latency = time.monotonic() - started
-            return answer.read(PAGE_BYTES).decode(errors="replace")
+            content = answer.read(PAGE_BYTES)
+        if len(content) < min(_announced(answer), PAGE_BYTES):
+            raise ValueError("its page ends before its announced length")
+        return content.decode(errors="replace")
 
-    def _fetch(self, url: str) -> None:
-        started = time.monotonic()
+    def _fetch(self, url: str, expected: str) -> None:
+        """Read a file, or the sample of it; ``expected``: its SHA-256, "" if the page had none."""
+        started, digest = time.monotonic(), hashlib.sha256()
         with self._open(url) as answer:
             while self._received < self._sample and self.left() > 0:
                 piece = answer.read1(CHUNK)
                 if not piece:
+                    self._judge(_announced(answer), digest.hexdigest(), expected)
                     return
+                digest.update(piece)
                 self._received += len(piece)
                 self._download = (started, time.monotonic())
+
+    def _judge(self, announced: int, digest: str, expected: str) -> None:
+        """Judge a file that was read to its end. Raises ValueError if it is not what it should."""
+        self._useless = True
+        if self._received < announced:
+            raise ValueError("a file ends before its announced length")
+        if expected and digest != expected.lower():
+            raise ValueError("it serves a file that does not match its hash")
+        self._useless = False
+
+
+def _announced(answer: urllib.response.addinfourl) -> int:
+    """Return the length that an answer announced, in bytes; 0 where it announced none."""
+    text = str(answer.headers.get("Content-Length") or "")
+    return int(text) if text.isdigit() else 0

@@ -21,6 +21,9 @@ __all__ = ["RegistrySilence", "SilenceWatch", "silence_error", "watch_for"]
 
 # How long a builder may report nothing while it waits, in seconds, where no setting says so.
 SILENCE_SECONDS = 600
+# What BuildKit logs before it waits and tries again: util/resolver/retryhandler/retry.go.
+_RETRIED = re.compile(r"error: (?P<cause>[^\n]+)\n+retrying in [^\n]+\n*$")
+SHOWN_CHARACTERS = 300
 _REFERENCE = re.compile(r"(?:from|for|pushing) (?:docker-image://)?([^\s/]+)/\S+")
 
 
@@ -54,11 +57,20 @@ def watch_for(settings: Settings) -> SilenceWatch:
 
 
 def silence_error(silence: RegistrySilence, registry: str | None) -> NetworkError:
-    """Name the host that said nothing: the step's, else the one of ``registry``, pushed to."""
+    """Name the host that said nothing: the step's, else the one of ``registry``, pushed to.
+
+    Where the builder was about to try again, what it had failed with is the cause.
+    """
     named = _REFERENCE.search(silence.step.instruction)
     host = named[1] if named else (registry or "the registry").partition("/")[0]
+    retried = _RETRIED.search("\n".join(silence.step.log))
+    cause = ""
+    if retried:
+        # The state of an upload is longer than the reason, which comes last.
+        reason = re.sub(r"\?[^\s\"]+", "", retried["cause"])[-SHOWN_CHARACTERS:]
+        cause = f"; what was tried before failed: {reason}"
     return NetworkError(
-        f"{host} has said nothing for {silence.seconds} s ({silence.step.instruction})",
+        f"{host} has said nothing for {silence.seconds} s ({silence.step.instruction})" + cause,
         hint="see whether the registry and the way to it are well, and build again: what is done "
         "is kept. DOCKYARD_REGISTRY_TIMEOUT says how long it may be silent",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -97,6 +98,31 @@ def test_a_push_names_the_registry_that_is_pushed_to() -> None:
     assert "other.example.com:5000 has" in str(
         silence_error(waited.value, "other.example.com:5000/a")
     )
+
+
+@pytest.mark.parametrize(
+    ("lines", "cause"),
+    [
+        ("error: 500 Internal Server Error\nretrying in 4s\n", "500 Internal Server Error"),
+        ("error: EOF\nretrying in 1s\nerror: reset by peer\nretrying in 2s\n", "reset by peer"),
+        (
+            'error: Put "https://r/v2/a?_state=x%3D": EOF\nretrying in 2s\n',
+            'Put "https://r/v2/a": EOF',
+        ),
+        ("error: EOF\nretrying in 1s\npushed again\n", None),  # that had passed
+        ("", None),
+    ],
+)
+def test_what_a_builder_was_to_try_again_is_the_cause(lines: str, cause: str | None) -> None:
+    reader = reading("exporting to image", {"id": "pushing layers"})
+    data = base64.b64encode(lines.encode()).decode()
+    log = {"vertex": "sha256:1", "stream": 2, "data": data, "timestamp": STARTED}
+    reader.feed(json.dumps({"logs": [log]}).encode())
+    step = reader.waiting
+    assert step
+    said = silence_error(RegistrySilence(step, 3), "registry.example.com/team").problems[0].message
+    assert said.startswith("registry.example.com has said nothing for 3 s (exporting to image)")
+    assert said.partition("; what was tried before failed: ")[2] == (cause or "")
 
 
 def test_the_setting_says_how_long() -> None:

@@ -138,7 +138,8 @@ def faults_markdown(view: FaultView) -> str:
         "",
         f"`{view.command}` with Dockyard {view.dockyard}, {view.made}: "
         f"**{view.survived} of {view.tried} cases survived.** This page is generated from "
-        "[faults.json](faults.json), where each case's exit code, seconds and message are.",
+        "[faults.json](faults.json), where each case's exit code, seconds and message are. "
+        "A case counts as it was tried last: they need not all be of one run.",
         "",
         "Each cell is cases survived / tried. Seconds are the median and the longest of the "
         "commands that the fault struck, with the time-outs that the campaign sets "

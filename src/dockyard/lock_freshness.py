@@ -66,7 +66,14 @@ def differences(
             found += _project_differences(pyproject, name, metadata, lock, root or pyproject)
             found += _group_differences(pyproject, metadata, lock, root or pyproject)
         return found
-    except (InvalidRequirement, InvalidSpecifier, AttributeError, TypeError, ValueError):
+    except (
+        InvalidRequirement,
+        InvalidSpecifier,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ):
         # Malformed: uv's to report, with its own words.
         return []
 

@@ -65,7 +65,14 @@ def settings_differences(
     for check in checks:
         try:
             found += check()
-        except (InvalidRequirement, InvalidSpecifier, AttributeError, TypeError, ValueError):
+        except (
+            InvalidRequirement,
+            InvalidSpecifier,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ):
             continue  # malformed: uv's to report, with its own words
     return found
 

@@ -161,3 +161,14 @@ def test_what_is_malformed_is_left_to_uv(change: str, tmp_path: Path) -> None:
     (folder / "pyproject.toml").write_text(text)
     with pytest.raises(ProjectError, match="out of date"):  # there is no workspace any more
         read_project(folder, extras=[], groups=[], target=Target("3.13"))
+
+
+def test_a_requirement_without_a_name_is_left_to_uv(tmp_path: Path) -> None:
+    """Found among 20,000 examples: a damaged lock."""
+    folder = tmp_path / "project"
+    shutil.copytree(folder_of("constraints"), folder)
+    lock = folder / "uv.lock"
+    text = lock.read_text().replace('{ name = "markupsafe", specifier', '{ x = "y", specifier')
+    assert text != lock.read_text()
+    lock.write_text(text)
+    assert complaints(folder) == []

@@ -5,18 +5,23 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Literal
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import pytest
 
+from dockyard.checks import changes
 from dockyard.checks.builds import instruction_of, try_offline
 from dockyard.checks.changes import (
+    check_rebuild,
     package_to_change,
+    reads_context,
     unwanted_after_code_change,
     unwanted_after_dependency_change,
 )
 from dockyard.checks.copies import another_hash, copy_context, file_to_touch, touch
 from dockyard.checks.engine import project_module
+from dockyard.checks.verdicts import Finding
 from dockyard.context import list_context
 from dockyard.dockerfile_syntax import parse_dockerfile
 from dockyard.errors import CheckUnavailableError, NetworkError
@@ -85,6 +90,37 @@ def test_a_code_change_may_run_what_copies_the_file_and_builds_the_project() -> 
     assert unwanted_after_code_change(STAGES, wanted, "src/a.py") == []
     assert unwanted_after_code_change(STAGES, [SOURCES, LAST], "src/a.py") == [LAST]
     assert unwanted_after_code_change(STAGES, [SOURCES], "source/a.py") == [SOURCES]
+
+
+def test_what_reads_the_context_is_told_from_what_reads_other_stages() -> None:
+    assert [reads_context(STAGES, one) for one in (EXPORT, SOURCES, EVERYTHING)] == [True] * 3
+    assert [reads_context(STAGES, one) for one in (FIRST, COPY_FIRST, LAST)] == [False] * 3
+    mounting = DOCKERFILE.replace("type=bind,source", "type=bind,from=tool,source")
+    assert not reads_context(parse_dockerfile(mounting), EXPORT)
+
+
+@pytest.mark.parametrize(
+    ("builds", "ran_for_nothing"),
+    [
+        ([()], 0),
+        ([(FIRST,), ()], 0),  # another build's doing, or a prune's
+        ([(FIRST,), (FIRST,)], 1),
+        ([(EVERYTHING,)], 1),  # the build itself has changed the context, once
+        ([(FIRST, EXPORT)], 2),
+    ],
+)
+def test_a_rebuild_counts_what_runs_each_time_or_reads_the_context(
+    builds: list[tuple[Step, ...]], ran_for_nothing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = iter(builds)
+    workbench: Any = SimpleNamespace(built=None, stages=STAGES)
+    monkeypatch.setattr(
+        changes, "build_variant", lambda of: SimpleNamespace(steps=tuple(next(made)))
+    )
+    monkeypatch.setattr(changes, "ran", lambda trace: list(trace.steps))
+    monkeypatch.setattr(changes, "step_finding", lambda of, step, what: Finding(what))
+    assert len(check_rebuild(workbench).findings) == ran_for_nothing
+    assert next(made, None) is None
 
 
 def test_a_lock_change_may_run_one_layer_and_what_copies_the_lock() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -64,6 +65,10 @@ def check_rebuild(workbench: Workbench) -> Verdict:
     """Build what was just built once more."""
     workbench.built  # noqa: B018 - this rests on it
     trace = build_variant(workbench)
+    if ran(trace) and not any(reads_context(workbench.stages, step) for step in ran(trace)):
+        # Another build of the same builder may have run what the two share, or a prune taken it.
+        # What this build does to its own cache it does each time; what it does to the context, no.
+        trace = build_variant(workbench)
     steps = ran(trace)
     cached = sum(step.cached for step in trace.steps if step.number)
     return judge(
@@ -81,6 +86,13 @@ def copied_paths(stages: Sequence[Stage], step: Step) -> tuple[str, ...]:
     if found is None or found.keyword not in ("ADD", "COPY"):
         return ()
     return context_paths((Stage(None, "", 0, (found,)),))[0]
+
+
+def reads_context(stages: Sequence[Stage], step: Step) -> bool:
+    """Whether a step reads the build context: copies of it, or mounts it."""
+    found = instruction_of(stages, step)
+    mounts = found and re.search(r"--mount=type=bind(?!\S*\bfrom=)", found.text)
+    return bool(mounts or copied_paths(stages, step))
 
 
 def _covers(copied: Sequence[str], path: str) -> bool:

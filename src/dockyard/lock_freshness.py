@@ -21,6 +21,7 @@ from dockyard.requirements import (
     Requirement,
     Sources,
     locked_requirement,
+    malformed,
 )
 
 __all__ = ["Difference", "compare", "differences"]
@@ -45,9 +46,6 @@ def differences(
     ``pyproject`` is that of the project or of a workspace member; ``root`` that of the workspace,
     whose ``[tool.uv.sources]`` hold for the members too. Raises nothing.
     """
-    from packaging.requirements import InvalidRequirement
-    from packaging.specifiers import InvalidSpecifier
-
     project = pyproject.get("project")
     if not isinstance(project, dict) or "name" not in project:
         return []
@@ -66,14 +64,7 @@ def differences(
             found += _project_differences(pyproject, name, metadata, lock, root or pyproject)
             found += _group_differences(pyproject, metadata, lock, root or pyproject)
         return found
-    except (
-        InvalidRequirement,
-        InvalidSpecifier,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ):
+    except malformed():
         # Malformed: uv's to report, with its own words.
         return []
 

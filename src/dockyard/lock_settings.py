@@ -15,7 +15,7 @@ from typing import Any
 from dockyard.lock_file import LockFile, conflict_key, normalize
 from dockyard.lock_freshness import Difference, compare
 from dockyard.markers import same_outcome
-from dockyard.requirements import Sources, locked_requirement
+from dockyard.requirements import Sources, locked_requirement, malformed
 
 __all__ = ["settings_differences"]
 
@@ -49,9 +49,6 @@ def settings_differences(
     said. ``own_options``: resolver options come from pyproject.toml, not from a uv.toml beside it.
     Raises nothing.
     """
-    from packaging.requirements import InvalidRequirement
-    from packaging.specifiers import InvalidSpecifier
-
     settings = root.get("tool", {}).get("uv", {})
     found: list[Difference] = []
     checks: tuple[Callable[[], Iterator[Difference]], ...] = (
@@ -65,14 +62,7 @@ def settings_differences(
     for check in checks:
         try:
             found += check()
-        except (
-            InvalidRequirement,
-            InvalidSpecifier,
-            AttributeError,
-            LookupError,
-            TypeError,
-            ValueError,
-        ):
+        except malformed():
             continue  # malformed: uv's to report, with its own words
     return found
 

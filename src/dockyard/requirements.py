@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from dockyard.lock_file import normalize
 
-__all__ = ["UNCERTAIN", "WORKSPACE", "Requirement", "Sources", "locked_requirement"]
+__all__ = ["UNCERTAIN", "WORKSPACE", "Requirement", "Sources", "locked_requirement", "malformed"]
 
 Source = tuple[str, ...]
 # Says nothing about where a package comes from: only that it is asked for can be compared.
@@ -104,6 +104,15 @@ class Sources:
             return WORKSPACE
         # An index may also be named by the environment or the user's configuration.
         return _index_source(self._indexes.get(table.get("index", ""), ""))
+
+
+def malformed() -> tuple[type[Exception], ...]:
+    """List what is raised by an entry that is none: it is uv's to report, with its own words."""
+    from packaging.requirements import InvalidRequirement
+    from packaging.specifiers import InvalidSpecifier
+
+    shapes = (AttributeError, LookupError, TypeError, ValueError)
+    return (InvalidRequirement, InvalidSpecifier, *shapes)
 
 
 def locked_requirement(entry: dict[str, Any], key: str) -> Requirement:

@@ -64,7 +64,9 @@ def faults(session: nox.Session) -> None:
 
     What follows `--` chooses cases (`-k "cache.pull and stall"`); results of the others are kept.
     """
-    accepted = [0, 5] if session.posargs else [0]
-    for part in (("-m", "not alone", "-n", "2"), ("-m", "alone")):
-        session.run("pytest", "tests/faults", *part, *session.posargs, success_codes=accepted)
-    session.run("python", "-m", "faults.result", env={"PYTHONPATH": "tests"})
+    session.run("pytest", "tests/faults", "-n", "2", *session.posargs)
+    # Its status is 1 where not every case was tried: with a selection pytest's says enough.
+    accepted = [0, 1] if session.posargs else [0]
+    session.run(
+        "python", "-m", "faults.result", env={"PYTHONPATH": "tests"}, success_codes=accepted
+    )

@@ -89,7 +89,7 @@ class _Build(Work):
     moments: ClassVar[Moments] = {
         Moment.BEFORE: Point("dockyard.process:follow"),
         Moment.MIDDLE: lambda site: site.index.hold(site.wheel),
-        Moment.END: Point("dockyard.build:_read_metadata"),
+        Moment.END: Point("dockyard.build:read_metadata"),
     }
 
     def prepare(self) -> None:

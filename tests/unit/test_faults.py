@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from dockyard.records import write_record
 from dockyard.report.faults import faults_markdown, read_faults, view_faults
 from dockyard.report.gathering import gather_report
 from dockyard.report.page import render_report
+from faults.interruptions_command import Point
+from faults.interruptions_work import WORK
 from faults.model import (
     Case,
     Moment,
@@ -60,6 +64,22 @@ def test_every_case_that_may_fail_has_words_for_its_cause() -> None:
         wanted = expected(case)
         assert not wanted.codes or case.fault.name in WORDS, case
         assert 1 not in wanted.codes
+
+
+POINTS = sorted(
+    {
+        point.function
+        for work in WORK.values()
+        for point in (work.clocked, *work.moments.values())
+        if isinstance(point, Point)
+    }
+)
+
+
+@pytest.mark.parametrize("function", POINTS)
+def test_a_point_at_which_a_command_is_held_is_a_function(function: str) -> None:
+    module, _, name = function.partition(":")
+    assert callable(reduce(getattr, name.split("."), importlib.import_module(module)))
 
 
 def test_a_result_is_read_back() -> None:

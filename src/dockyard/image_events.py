@@ -20,7 +20,7 @@ from dockyard.errors import (
     NetworkError,
 )
 
-__all__ = ["ImageEvents", "Moved", "count_layers", "image_error"]
+__all__ = ["ImageEvents", "Moved", "count_layers", "image_error", "is_damage"]
 
 MOVING = frozenset({"Pushing", "Downloading"})
 MOVED = frozenset({"Pushed", "Download complete", "Pull complete"})
@@ -129,6 +129,11 @@ _OTHER_CONTENT = re.compile(
 )
 
 
+def is_damage(text: str) -> bool:
+    """Tell from the engine's message whether content arrived that is not what its digest says."""
+    return bool(_OTHER_CONTENT.search(text))
+
+
 # What an engine says last when it is shut down: its own parts no longer answer it.
 _SHUT_DOWN = re.compile(r"client connection is closing|transport is closing|code = Unavailable")
 
@@ -177,7 +182,7 @@ def image_error(text: str, reference: str, *, push: bool) -> DockyardError:
             f"{host} cannot be reached by the engine: {said}",
             hint="see whether the registry runs and DOCKYARD_REGISTRY names it, then try again",
         )
-    if _OTHER_CONTENT.search(said):
+    if is_damage(said):
         way = "sent to" if push else "served by"
         return NetworkError(
             f"a layer {way} {host} arrives as another content: {said}",

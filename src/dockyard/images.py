@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -22,7 +23,7 @@ from dockyard.errors import (
     NetworkError,
     SettingsError,
 )
-from dockyard.image_events import ImageEvents, Moved, count_layers, image_error
+from dockyard.image_events import ImageEvents, Moved, count_layers, image_error, is_damage
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -35,6 +36,8 @@ __all__ = ["ImageTransfer", "image_lines", "news", "pull_image", "push_image"]
 # How long the engine may be silent, in seconds, where no setting says so: a registry may take its
 # time over a large layer.
 SILENCE_SECONDS = 600
+# A tar file ends with two empty blocks.
+EMPTY_ARCHIVE = bytes(1024)
 
 
 @dataclass(frozen=True)
@@ -286,9 +289,26 @@ def _transfer(
             said = events.error
             if credential:
                 said = said.replace(credential.secret, "***")
+            if not push and is_damage(said):
+                _sweep(engine)
             raise image_error(said, reference, push=push)
         followed.append(events)
     return followed
+
+
+def _sweep(engine: APIClient) -> None:
+    """Let the engine drop what a pull left that came damaged.
+
+    It keeps it, goes on with it at the next pull, and fails again for the same bytes, until
+    containerd collects garbage (https://github.com/containerd/containerd/issues/3974). That it does
+    at once when an image is removed: here an empty one, made for it.
+    """
+    from docker.errors import DockerException
+
+    name = f"dockyard.local/sweep:{secrets.token_hex(8)}"
+    with contextlib.suppress(DockerException):
+        engine.import_image_from_data(EMPTY_ARCHIVE, repository=name)
+        engine.remove_image(name)
 
 
 def _authentication(credential: Credential | None, host: str) -> dict[str, str]:

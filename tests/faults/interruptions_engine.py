@@ -96,6 +96,14 @@ class OwnEngine:
         self._process = None
 
 
+def unmount_below(folder: Path) -> None:
+    """Unmount what an engine that was killed had mounted in its folder, the innermost first."""
+    places = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for place in reversed(places):
+        if place.startswith(f"{folder}/"):
+            subprocess.run(["umount", "--lazy", place], check=True)
+
+
 @contextmanager
 def own_engine(folder: Path) -> Iterator[OwnEngine]:
     """Run an engine with the base images, on a bridge made for it; leave nothing behind."""
@@ -120,4 +128,5 @@ def own_engine(folder: Path) -> Iterator[OwnEngine]:
         if made.running:
             made.stop()
         subprocess.run(["ip", "link", "del", bridge], check=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        unmount_below(folder)
+        shutil.rmtree(folder)

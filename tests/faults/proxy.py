@@ -219,19 +219,24 @@ class _Relay(Relay):
         if context is None:
             return super().handle()
         # A client that does not trust the certificate hangs up: that is the fault.
+        plain = self.connection
         try:
             with self.server.request_in_flight():
-                self.proxy.strikes += self.connection.recv(1, socket.MSG_PEEK) == TLS_HANDSHAKE
-                self.connection = context.wrap_socket(self.connection, server_side=True)
+                self.proxy.strikes += plain.recv(1, socket.MSG_PEEK) == TLS_HANDSHAKE
+                self.connection = context.wrap_socket(plain, server_side=True)
         except OSError:
             return None
+        with self.connection:
+            self._answer_encrypted()
+        return None
+
+    def _answer_encrypted(self) -> None:
         self.rfile = self.connection.makefile("rb", -1)
         self.wfile = self.connection.makefile("wb", 0)
         self.close_connection = True
         self.handle_one_request()
         while not self.close_connection:
             self.handle_one_request()
-        return None
 
     def answer(self, request: Request) -> None:
         fault = self._fault = self.proxy.strike(request)

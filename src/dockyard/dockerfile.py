@@ -58,8 +58,8 @@ _PLAIN_WORD = re.compile(r"[A-Za-z0-9._/@+-]+")
 
 
 def is_dependency_stage(stage: str) -> bool:
-    """Tell whether a stage belongs to the dependencies: their builder, the plan, or a layer."""
-    others = ("dependency-builder", "plan", "local-packages")
+    """Tell whether a stage belongs to the dependencies: what builds them, the plan, or a layer."""
+    others = ("scripts", "dependency-builder", "environment", "plan", "local-packages")
     return stage in others or stage.startswith(DEPENDENCY_STAGE_PREFIX)
 
 

@@ -31,7 +31,7 @@ BUDGETS = {
 pytestmark = pytest.mark.alone
 
 LANES = 2
-LINKED = "COPY --link --from=dependency-builder /environment/ /\n"
+LINKED = "COPY --link --from=environment /environment/ /\n"
 FROM_BUILDER = "FROM ${PYTHON_IMAGE} AS dependency-builder\n"
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\n"
 

@@ -25,7 +25,10 @@ from support.records import make_record
 __all__ = ["ALL", "Made"]
 
 PYTHON, UV = "docker.io/library/python:3.13-slim", "ghcr.io/astral-sh/uv:0.13.9"
-MOUNTS = "--mount=type=bind,from=uv-tool,source=/uv,target=/usr/local/bin/uv"
+MOUNTS = (
+    "--mount=type=bind,from=uv-tool,source=/uv,target=/usr/local/bin/uv "
+    "--mount=type=bind,from=scripts,target=/scripts"
+)
 CACHED = "--mount=type=cache,id=dockyard-uv,target=/var/cache/uv"
 LOCKED = (
     "--mount=type=bind,source=pyproject.toml,target=/p --mount=type=bind,source=uv.lock,target=/l"
@@ -124,17 +127,19 @@ class Made:
             ("", None, f"ARG PYTHON_IMAGE={self.python_name}", "", ()),
             ("", None, f"ARG UV_IMAGE={UV}", "", ()),
             ("", "uv-tool", "FROM ${UV_IMAGE} AS uv-tool", "", ()),
+            ("", "scripts", "FROM scratch AS scripts", "", ()),
+            ("install", "scripts", "COPY --chmod=0755 <<'install-layer' /", "copy", ()),
             ("", "dependency-builder", "FROM ${PYTHON_IMAGE} AS dependency-builder", "", ()),
             ("env", "dependency-builder", "ENV PYTHONHASHSEED=0 UV_LINK_MODE=copy", "", ()),
-            ("install", "dependency-builder",
-             "COPY --chmod=0755 <<'SCRIPT' /usr/local/bin/install-layer", "copy", ("python",)),
-            ("venv", "dependency-builder", f"RUN {MOUNTS} uv venv /opt/venv", "run",
-             ("install", "uv")),
-            ("", "plan", "FROM dependency-builder AS plan", "", ()),
+            ("", "environment", "FROM dependency-builder AS environment", "", ()),
+            ("venv", "environment", f"RUN {MOUNTS} uv venv /opt/venv", "run",
+             ("env+", "python", "install", "uv")),
+            ("", "plan", "FROM ${PYTHON_IMAGE} AS plan", "", ()),
             ("assignment", "plan", f"COPY <<'ASSIGNMENT' /plan/assignment\0{assignment}", "copy",
-             ("venv",)),
+             ("python",)),
             ("", "plan", 'ARG EXTRAS="cpu"', "", ()),
-            ("plan", "plan", f"RUN {MOUNTS} {LOCKED} <<'SCRIPT'", "run", ("assignment", "uv")),
+            ("plan", "plan", f"RUN {MOUNTS} {LOCKED} <<'SCRIPT'", "run",
+             ("assignment", "install", "uv")),
         ]  # fmt: skip
         for number in numbers:
             stage = f"dependencies-{number}"
@@ -144,12 +149,12 @@ class Made:
                 (f"dep{number}", stage,
                  f"RUN {MOUNTS} {mount} {CACHED} install-layer {stage} "
                  f"&& finish-layer {stage} {self.slim}",
-                 "run", ("venv", "uv", "plan")),
+                 "run", ("env+", "python", "install", "uv", "plan")),
             ]  # fmt: skip
         self_lines += [
             ("", "app-builder", "FROM ${PYTHON_IMAGE} AS app-builder", "", ()),
             ("workdir", "app-builder", "WORKDIR /app", "file", ("python",)),
-            ("copy-env", "app-builder", "COPY --link --from=dependency-builder /environment/ /",
+            ("copy-env", "app-builder", "COPY --link --from=environment /environment/ /",
              "copy", ("venv",)),
             *(
                 (f"copy-dep{number}", "app-builder",

@@ -55,7 +55,9 @@ def test_stages_are_those_of_the_design() -> None:
     stages = parse_dockerfile(render(RECIPE, PLAN))
     assert [stage.name for stage in stages] == [
         "uv-tool",
+        "scripts",
         "dependency-builder",
+        "environment",
         "plan",
         "dependencies-1",
         "dependencies-2",

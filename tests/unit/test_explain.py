@@ -62,6 +62,7 @@ FAILED = {"outcome": "failed", "error": "step dep2 failed: no network\nmore"}
 INTERRUPTED = {"outcome": "interrupted"}
 BUMPED = ONE.with_packages(redis=("5.3.1", 2, 231_000))
 CODE = ONE.with_files(src__app__main_dot_py=("main 2", 4_100))
+ENVIRONMENT = "ENV PYTHONHASHSEED=0 UV_LINK_MODE=copy"
 APT = "RUN --mount=type=cache,id=dockyard-apt,target=/var/cache/apt <<'SCRIPT'"
 BUILD_PACKAGES = {"build_packages": (["gcc"], "environment DOCKYARD_BUILD_PACKAGES")}
 MODELS = {"copy_paths": (["src", "scripts", "models"], ".env, line 4")}
@@ -122,10 +123,9 @@ CASES = (
          (Kind.DOCKERFILE, "`RUN echo hello > /app/hello` → `RUN echo other > /app/hello`"),
          before=ONE.but(more={"extra": PULLED})),
     case("a line is new, and what is after it runs too",
-         ONE.but(lines={"venv": "RUN apt-get install git\n\nRUN uv venv /opt/venv"}),
-         "venv+ venv assignment plan dep1 dep2 copy-env copy-dep1 copy-dep2",
-         (Kind.DOCKERFILE, "`RUN apt-get install git` is new"),
-         before=ONE.but(lines={"venv": "RUN uv venv /opt/venv"})),
+         ONE.but(lines={"env": f"RUN apt-get install git\n\n{ENVIRONMENT}"}),
+         "env+ venv dep1 dep2 copy-env copy-dep1 copy-dep2",
+         (Kind.DOCKERFILE, "`RUN apt-get install git` is new")),
     case("a line is gone",
          ONE.but(lines={"venv": "RUN uv venv /opt/venv"}),
          "venv", (Kind.DOCKERFILE, "`RUN apt-get install git` is gone"),
@@ -136,12 +136,11 @@ CASES = (
     case("the text of a script in the Dockerfile changed",
          ONE.but(heredocs={"install": "print(2)"}), "install venv",
          (Kind.DOCKERFILE,
-          "the text of `COPY <<'SCRIPT' /usr/local/bin/install-layer` changed")),
+          "the text of `COPY <<'install-layer' /` changed")),
     case("a setting changed the Dockerfile",
-         ONE.but(lines={"venv": f"{APT}\n\nRUN uv venv /opt/venv"}, settings=BUILD_PACKAGES),
-         "venv+ venv dep1 copy-dep1",
-         (Kind.SETTING, "DOCKYARD_BUILD_PACKAGES none → gcc (environment DOCKYARD_BUILD_PACKAGES"),
-         before=ONE.but(lines={"venv": "RUN uv venv /opt/venv"})),
+         ONE.but(lines={"env": f"{APT}\n\n{ENVIRONMENT}"}, settings=BUILD_PACKAGES),
+         "env+ venv dep1 copy-dep1",
+         (Kind.SETTING, "DOCKYARD_BUILD_PACKAGES none → gcc (environment DOCKYARD_BUILD_PACKAGES")),
     case("what is left out of packages is set anew",
          ONE.but(settings={"slim": (["bytecode", "tests"], "pyproject.toml")},
                  slim="bytecode tests"),
@@ -163,7 +162,7 @@ CASES = (
          before=ONE.but(more={"variable": "ENV X=1", "extra": "COPY pyproject.toml /app/"})),
     case("a variable and the base image changed, each with its steps",
          ONE.but(python="python two", lines={"venv": "ENV X=2\n\nRUN uv venv /opt/venv"}),
-         "install venv dep1 dep2 workdir",
+         "venv copy-env workdir",
          (Kind.DOCKERFILE, "`ENV X=1` → `ENV X=2`"), (Kind.BASE_IMAGE, "moved"),
          before=ONE.but(lines={"venv": "ENV X=1\n\nRUN uv venv /opt/venv"})),
     case("a line that is gone is no cause of a linked copy after it", ONE, "src",
@@ -209,7 +208,7 @@ CASES = (
     case("all was pruned", ONE, "all",
          (Kind.CACHE_EVICTED, "no longer in the cache of the builder default")),
     case("a package changed, and what it needs was pruned", BUMPED,
-         "install venv plan dep2 copy-dep2",
+         "install assignment plan dep2 copy-dep2",
          (Kind.PACKAGES, "redis 5.3.0 → 5.3.1")),
     case("a package changed, and another layer was pruned", BUMPED, "plan dep1 dep2 copy-dep2",
          (Kind.PACKAGES, "redis 5.3.0 → 5.3.1"), (Kind.CACHE_EVICTED, "no longer in the cache")),
@@ -223,7 +222,7 @@ CASES = (
          (Kind.CACHE_NOT_HELD, "not in the cache that was imported (registry.example.com/app:0)"),
          build=imports(None)),
     case("a new builder with its cache, and a package changed",
-         BUMPED.but(builder=("default", "docker", "engine-2")), "install venv assignment " +
+         BUMPED.but(builder=("default", "docker", "engine-2")), "install assignment " +
          " ".join(PACKAGE), (Kind.PACKAGES, "redis 5.3.0 → 5.3.1"), build=imports(None)),
     case("the build before failed", ONE, "dep2 copy-dep2",
          (Kind.UNFINISHED, f"the build before ({OLD}) failed before this was done: step dep2"),
@@ -340,9 +339,9 @@ def test_layers_of_an_unknown_transfer_size_count_unpacked() -> None:
 def test_steps_that_a_change_needed_are_folded_under_it() -> None:
     found = explained(next(one for one in CASES if "what it needs" in one.name))
 
-    relations = {step.instruction.split()[-1]: step.relation for step in found.steps}
-    assert relations["/usr/local/bin/install-layer"] is Relation.NEEDED
-    assert relations["/opt/venv"] is Relation.NEEDED
+    relations = {step.instruction: step.relation for step in found.steps}
+    assert relations["COPY --chmod=0755 <<'install-layer' /"] is Relation.NEEDED
+    assert relations["COPY <<ASSIGNMENT /plan/assignment"] is Relation.NEEDED
 
 
 def test_on_a_builder_that_had_nothing_no_step_was_needed_by_a_change() -> None:
@@ -352,7 +351,7 @@ def test_on_a_builder_that_had_nothing_no_step_was_needed_by_a_change() -> None:
 
     kinds = {step.instruction: found.causes[step.causes[0]].kind for step in found.steps}
     assert kinds["WORKDIR /app"] is Kind.BUILDER
-    assert kinds["COPY --chmod=0755 <<SCRIPT /usr/local/bin/install-layer"] is Kind.BUILDER
+    assert kinds["COPY --chmod=0755 <<'install-layer' /"] is Kind.BUILDER
     assert not any(step.relation is Relation.NEEDED for step in found.steps)
 
 

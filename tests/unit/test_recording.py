@@ -184,7 +184,7 @@ def test_a_pushed_images_layers_have_their_blobs() -> None:
     blobs = tuple(ImageBlob(f"sha256:{number}", number) for number in range(1, 6))
     instructions = [
         "WORKDIR /app",
-        "COPY --link --from=dependency-builder /environment/ /",
+        "COPY --link --from=environment /environment/ /",
         "COPY --link --from=dependencies-1 /dependencies-1/ /",
         "COPY --link src /app/src",
     ]

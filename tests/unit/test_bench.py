@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from dockyard.bench.bandwidth import Line, TokenBucket, format_bandwidth, parse_bandwidth
+from dockyard.bench.builder_state import DISK, MEMORY, builder_state
 from dockyard.bench.command import Request, bench_text
 from dockyard.bench.commits_result import CommitMeasurement, CommitReplay
 from dockyard.bench.dockerfiles import Caches, buildx_command, invoke_command, shim
@@ -572,3 +573,30 @@ def test_tables_of_a_result_into_a_file(settings: Settings, tmp_path: Path) -> N
         bench_text(settings, Request(update=str(readme)), {}, io.StringIO())
     with pytest.raises(RecordError, match="no bench was stopped"):
         bench_text(settings, Request(resume=True), {}, io.StringIO())
+
+
+@pytest.mark.parametrize(
+    ("memory", "expected"), [(0, DISK), (7_900_000_000, DISK), (8_000_000_000, MEMORY)]
+)
+def test_builders_keep_their_state_in_memory_where_half_of_it_is_enough(
+    memory: int, expected: str
+) -> None:
+    assert builder_state(memory) == expected
+
+
+@pytest.mark.parametrize(
+    ("environments", "kept", "expected"),
+    [
+        (("warm", "registry"), MEMORY, "keep their state in memory"),
+        (("directory",), DISK, "keep their state on disk"),
+        (("warm",), MEMORY, None),
+    ],
+)
+def test_tables_tell_where_builders_kept_their_state(
+    environments: tuple[str, ...], kept: str, expected: str | None
+) -> None:
+    made = result(environments=environments)
+    text = markdown(replace(made, machine=replace(made.machine, builder_state=kept)))
+    found = [one for one in text.splitlines() if "keep their state" in one]
+    assert bool(found) is bool(expected)
+    assert all(str(expected) in one for one in found)

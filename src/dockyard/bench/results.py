@@ -34,12 +34,16 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Machine:
-    """What the bench ran on: the processor's model, its cores, memory in bytes, the system."""
+    """What the bench ran on: the processor's model, its cores, memory in bytes, the system.
+
+    ``builder_state``: where builders that start empty kept their state, ``memory`` or ``disk``.
+    """
 
     cpu: str
     cores: int
     memory: int
     system: str
+    builder_state: str = "disk"
 
 
 @dataclass(frozen=True)

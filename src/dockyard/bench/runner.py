@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dockyard import process
+from dockyard.bench.builder_state import builder_state, machine_memory
 from dockyard.bench.fresh import FreshBuilders
 from dockyard.bench.progress import outcome
 from dockyard.bench.results import BenchResult, Machine, Measurement, Versions, write_result
@@ -174,19 +175,18 @@ def _clean(commit: str | None) -> str | None:
 
 def _machine() -> Machine:
     cpu = platform.processor() or platform.machine()
-    memory = 0
+    memory = machine_memory()
     try:
         if found := re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text()):
             cpu = " ".join(found[1].split())
-        if found := re.search(r"MemTotal:\s*(\d+) kB", Path("/proc/meminfo").read_text()):
-            memory = int(found[1]) * 1024
     except OSError:
         pass
     try:
         system = platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         system = platform.system()
-    return Machine(cpu, os.cpu_count() or 1, memory, f"{system}, {platform.release()}")
+    named = f"{system}, {platform.release()}"
+    return Machine(cpu, os.cpu_count() or 1, memory, named, builder_state(memory))
 
 
 def _versions(settings: Settings, environment: Mapping[str, str]) -> Versions:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dockyard import process
 from dockyard.bench.bandwidth import Line
+from dockyard.bench.builder_state import builder_state, machine_memory, state_volume
 from dockyard.bench.images import COMMAND_SECONDS, Images, docker, put_image, resolve_images
 from dockyard.bench.leftovers import PREFIX, remove_leftovers
 from dockyard.bench.package_index import IndexServer
@@ -183,13 +184,14 @@ class Site:
         name = f"{self.run}-{self._builders}"
         options = ("--driver-opt", f"image={self.images.buildkit}", "--driver-opt", "network=host")
         create = ("buildx", "create", "--name", name, "--driver", "docker-container")
-        try:
-            docker(*create, *options, "--bootstrap", error=BuilderError)
-            yield name
-        finally:
-            # Killed first, it is not waited for until it has ended well.
-            process.run(["docker", "kill", f"buildx_buildkit_{name}0"], timeout=COMMAND_SECONDS)
-            process.run(["docker", "buildx", "rm", "--force", name], timeout=COMMAND_SECONDS)
+        with state_volume(name, builder_state(machine_memory())):
+            try:
+                docker(*create, *options, "--bootstrap", error=BuilderError)
+                yield name
+            finally:
+                # Killed first, it is not waited for until it has ended well.
+                process.run(["docker", "kill", f"buildx_buildkit_{name}0"], timeout=COMMAND_SECONDS)
+                process.run(["docker", "buildx", "rm", "--force", name], timeout=COMMAND_SECONDS)
 
     @contextmanager
     def local_image(self, name: str) -> Iterator[str]:

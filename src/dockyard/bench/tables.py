@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from dockyard.bench.bandwidth import format_bandwidth
+from dockyard.bench.builder_state import MEMORY
 from dockyard.bench.commits_result import replay_markdown
 from dockyard.bench.fleet_result import fleet_markdown, fleet_title
 from dockyard.bench.medians import METRICS, Summary, summary_of
@@ -66,11 +67,15 @@ def _about(result: BenchResult) -> str:
         for name, text in result.changes.items()
         if text != "nothing"
     )
+    state = ""
+    if {"registry", "directory"} & set(result.environments):
+        where = "in memory" if machine.builder_state == MEMORY else "on disk"
+        state = f"Builders that start empty keep their state {where}. "
     project = f"`{result.project}`" + (f" ({changes})" if changes else "")
     return (
         f"`{result.command}` on {result.started[:10]}: {runs}. Project: {project}. "
         f"{machine.cpu}, {format_count(machine.cores, 'core')}, "
-        f"{format_bytes(machine.memory)} of memory, {machine.system}. "
+        f"{format_bytes(machine.memory)} of memory, {machine.system}. {state}"
         f"Docker Engine {versions.engine}, buildx {versions.buildx}, "
         f"BuildKit {versions.buildkit or 'unknown'}, uv {versions.uv}, Dockyard "
         f"{versions.dockyard} ({versions.commit or 'no commit'}). Line: {line}."

@@ -18,6 +18,7 @@ from dockyard.bench.command import Request, bench_text
 from dockyard.bench.commits_result import CommitMeasurement, CommitReplay
 from dockyard.bench.dockerfiles import Caches, buildx_command, invoke_command, shim
 from dockyard.bench.engine_cache import records_of_bench
+from dockyard.bench.fresh import recipe_key
 from dockyard.bench.leftovers import abandoned
 from dockyard.bench.medians import ratio, summarize, summary_of
 from dockyard.bench.results import (
@@ -600,3 +601,18 @@ def test_tables_tell_where_builders_kept_their_state(
     found = [one for one in text.splitlines() if "keep their state" in one]
     assert bool(found) is bool(expected)
     assert all(str(expected) in one for one in found)
+
+
+def test_the_recipes_key_changes_with_lock_and_dockerfile_alone(tmp_path: Path) -> None:
+    names = ("uv.lock", "docker/Dockerfile")
+    (tmp_path / "docker").mkdir()
+    for name in names:
+        (tmp_path / name).write_text(name)
+    key = recipe_key(tmp_path, names)
+    (tmp_path / "main.py").write_text("changed")
+    assert recipe_key(tmp_path, names) == key
+    found = {key}
+    for name in names:
+        (tmp_path / name).write_text(f"{name} changed")
+        found.add(recipe_key(tmp_path, names))
+    assert len(found) == 3

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 import time
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,15 @@ from dockyard.bench.site import Site
 from dockyard.bench.storage import clone_storage, pack, unpack
 from dockyard.bench.workspace import checkout, commit
 
-__all__ = ["FreshBuilders"]
+__all__ = ["FreshBuilders", "recipe_key"]
+
+
+def recipe_key(tree: Path, names: Iterable[str]) -> str:
+    """Digest files of a tree, as ``hashFiles()`` does in a workflow of GitHub: hex."""
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(hashlib.sha256((tree / name).read_bytes()).digest())
+    return digest.hexdigest()
 
 
 class FreshBuilders:
@@ -40,8 +51,8 @@ class FreshBuilders:
             self._seed(cell.dockerfile)
         storage = self._site.bases if first else self._seeded(cell.dockerfile)
         archive = None if first else self._archive(cell.dockerfile)
-        # A run for the same commit finds the cache under its very key, and saves nothing.
-        save = cell.scenario != "no-change"
+        # Where the cache is found under its very key, nothing is saved.
+        save = first or self._key(cell) != self._key(replace(cell, scenario="no-change"))
         started = datetime.now(UTC)
         with self._site.shaping():
             phases, traffic, built = self._build(cell, storage, archive, save=save)
@@ -60,6 +71,20 @@ class FreshBuilders:
             steps_counted=built.steps_counted,
             phases={name: round(seconds, 3) for name, seconds in phases.items()},
             traffic=traffic,
+        )
+
+    def _key(self, cell: Cell) -> str:
+        """Tell what the archive's key is made of, in the way that each Dockerfile's own CI has it.
+
+        Dockyard's recipe takes what the dependency layers depend on (docs/ci.md), the others the
+        commit (https://github.com/actions/cache, docker's documentation of cache management).
+        """
+        if cell.dockerfile != OURS:
+            return cell.scenario
+        settings = self._site.settings
+        return recipe_key(
+            self._site.variant(cell.scenario),
+            (f"{settings.project}/uv.lock", settings.dockerfile),
         )
 
     def _seed(self, dockerfile: str) -> None:

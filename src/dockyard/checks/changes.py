@@ -24,6 +24,7 @@ from dockyard.dockerfile import DEPENDENCY_STAGE_PREFIX
 from dockyard.dockerfile_syntax import Stage
 from dockyard.errors import CheckUnavailableError
 from dockyard.optimize_files import context_paths
+from dockyard.trace import COUNTED_KINDS
 
 if TYPE_CHECKING:
     from dockyard.checks.workbench import Workbench
@@ -70,7 +71,7 @@ def check_rebuild(workbench: Workbench) -> Verdict:
         # What this build does to its own cache it does each time; what it does to the context, no.
         trace = build_variant(workbench)
     steps = ran(trace)
-    cached = sum(step.cached for step in trace.steps if step.number)
+    cached = sum(step.cached for step in trace.steps if step.kind in COUNTED_KINDS)
     return judge(
         "rebuild",
         [step_finding(workbench, step, "ran, and nothing had changed") for step in steps],

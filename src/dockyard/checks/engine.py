@@ -13,6 +13,7 @@ from dockyard import process
 from dockyard.checks.verdicts import Finding, Verdict, judge
 from dockyard.display.format import format_count, format_seconds, strip_control
 from dockyard.errors import BuildFailedError, CheckUnavailableError, EngineError
+from dockyard.explain_steps import counted
 
 if TYPE_CHECKING:
     from dockyard.checks.workbench import Workbench
@@ -41,7 +42,7 @@ def check_build(workbench: Workbench) -> Verdict:
         findings = [_located(str(one.message), one.where) for one in error.problems]
         return judge("build", findings, "the build failed", error.problems[0].hint or fix)
     record = result.record
-    cached = sum(step.cached for step in record.steps)
+    cached = sum(step.cached for step in record.steps if counted(step))
     notes = [note for note in record.notes if note.startswith("NOT the published")]
     steps = format_count(cached, "step")
     figure = f"{workbench.image} in {format_seconds(record.seconds)}, {steps} cached"

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from dockyard.bench.bandwidth import Line, TokenBucket, format_bandwidth, parse_bandwidth
-from dockyard.bench.builder_state import DISK, MEMORY, builder_state
 from dockyard.bench.command import Request, bench_text
 from dockyard.bench.commits_result import CommitMeasurement, CommitReplay
 from dockyard.bench.dockerfiles import Caches, buildx_command, invoke_command, shim
+from dockyard.bench.empty_builders import DISK, MEMORY, builder_state
 from dockyard.bench.engine_cache import records_of_bench
 from dockyard.bench.fresh import recipe_key
 from dockyard.bench.leftovers import abandoned

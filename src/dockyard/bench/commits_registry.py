@@ -9,19 +9,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dockyard import process
 from dockyard.bench.commits_result import Traffic
+from dockyard.bench.empty_builders import empty_builder
 from dockyard.bench.images import docker, platform_manifest, pulled_bytes, resolve_images
 from dockyard.bench.registry_server import RegistryServer
-from dockyard.errors import BuilderError
 
 if TYPE_CHECKING:
     from dockyard.records import BuildRecord
     from dockyard.settings import Settings
 
 __all__ = ["FreshBuilds", "fresh_builds"]
-
-COMMAND_SECONDS = 600.0
 
 
 class FreshBuilds:
@@ -45,7 +42,7 @@ class FreshBuilds:
         from dockyard.settings import load_settings
 
         name = f"{settings.image}-builder"
-        with self._builder(name):
+        with empty_builder(name, self._buildkit):
             changed = {**environment, **self.environment, "DOCKYARD_BUILDER": name}
             own = load_settings(settings.root, changed, {})
             self._registry.reset()
@@ -62,16 +59,6 @@ class FreshBuilds:
             downloaded=sum(one.bytes_sent for one in moved if one.method == "GET"),
             pushed=sum(one.bytes_received for one in moved),
         )
-
-    @contextlib.contextmanager
-    def _builder(self, name: str) -> Iterator[None]:
-        options = ("--driver-opt", f"image={self._buildkit}", "--driver-opt", "network=host")
-        create = ("buildx", "create", "--name", name, "--driver", "docker-container", "--bootstrap")
-        try:
-            docker(*create, *options, error=BuilderError)
-            yield
-        finally:
-            process.run(["docker", "buildx", "rm", "--force", name], timeout=COMMAND_SECONDS)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dockyard import process
-from dockyard.bench.builder_state import builder_state, machine_memory
+from dockyard.bench.empty_builders import builder_state, machine_memory
 from dockyard.bench.fresh import FreshBuilders
 from dockyard.bench.progress import outcome
 from dockyard.bench.results import BenchResult, Machine, Measurement, Versions, write_result

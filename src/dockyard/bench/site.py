@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from dockyard import process
 from dockyard.bench.bandwidth import Line
-from dockyard.bench.builder_state import builder_state, machine_memory, state_volume
+from dockyard.bench.empty_builders import empty_builder
 from dockyard.bench.images import COMMAND_SECONDS, Images, docker, put_image, resolve_images
 from dockyard.bench.leftovers import PREFIX, remove_leftovers
 from dockyard.bench.package_index import IndexServer
 from dockyard.bench.registry_server import RegistryServer
 from dockyard.bench.workspace import Change, repository_copy, with_changes
-from dockyard.errors import BuilderError, ProjectError
+from dockyard.errors import ProjectError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -182,16 +182,8 @@ class Site:
         """Make a builder with an empty cache on the host's network; remove it with its cache."""
         self._builders += 1
         name = f"{self.run}-{self._builders}"
-        options = ("--driver-opt", f"image={self.images.buildkit}", "--driver-opt", "network=host")
-        create = ("buildx", "create", "--name", name, "--driver", "docker-container")
-        with state_volume(name, builder_state(machine_memory())):
-            try:
-                docker(*create, *options, "--bootstrap", error=BuilderError)
-                yield name
-            finally:
-                # Killed first, it is not waited for until it has ended well.
-                process.run(["docker", "kill", f"buildx_buildkit_{name}0"], timeout=COMMAND_SECONDS)
-                process.run(["docker", "buildx", "rm", "--force", name], timeout=COMMAND_SECONDS)
+        with empty_builder(name, self.images.buildkit):
+            yield name
 
     @contextmanager
     def local_image(self, name: str) -> Iterator[str]:

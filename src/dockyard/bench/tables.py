@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 
 from dockyard.bench.bandwidth import format_bandwidth
-from dockyard.bench.builder_state import MEMORY
 from dockyard.bench.commits_result import replay_markdown
+from dockyard.bench.empty_builders import MEMORY
 from dockyard.bench.fleet_result import fleet_markdown, fleet_title
 from dockyard.bench.medians import METRICS, Summary, summary_of
 from dockyard.bench.results import BenchResult

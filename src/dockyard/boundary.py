@@ -38,17 +38,23 @@ def report(error: DockyardError) -> None:
     """Show each problem of an error on standard error: what, where, and what to do next."""
     for problem in error.problems:
         sys.stderr.write(known_secrets.clean(_as_typed(f"error: {problem}\n")))
+    for note in getattr(error, "__notes__", ()):
+        sys.stderr.write(known_secrets.clean(_as_typed(f"  → {note}\n")))
 
 
 def report_interruption(error: KeyboardInterrupt | None = None) -> None:
-    """Say on standard error that the command was interrupted, by what, and how to go on."""
+    """Say on standard error that the command was interrupted, by what, and how to go on.
+
+    That is the same command again, unless the interruption carries notes (PEP 678) that say more.
+    """
     import shlex
 
     from dockyard.settings_masking import mask_credentials
 
     by = f" by {error}" if error is not None and str(error) else ""
     again = mask_credentials(shlex.join((program, *sys.argv[1:])))
-    sys.stderr.write(f"interrupted{by}\n  → `{again}` again takes up what was done\n")
+    notes = getattr(error, "__notes__", None) or [f"`{again}` again takes up what was done"]
+    sys.stderr.write("".join([f"interrupted{by}\n", *(f"  → {note}\n" for note in notes)]))
 
 
 def _report_bug(error: Exception) -> None:

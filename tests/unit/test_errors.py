@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dockyard import initialization
+from dockyard.boundary import report_interruption
 from dockyard.errors import DiskFullError, DockyardError, unwritable
 from dockyard.initialization import Action, FileChange, apply_changes
 
@@ -34,3 +35,10 @@ def test_a_disk_that_is_full_at_once_leaves_the_old_file(
     with pytest.raises(DiskFullError, match="nothing was changed"):
         apply_changes([FileChange(path, Action.REPLACE, "asked for", "mine", "rendered")])
     assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {"Dockerfile": "mine"}
+
+
+def test_an_interruption_that_carries_a_note_tells_that(capsys: pytest.CaptureFixture[str]) -> None:
+    interruption = KeyboardInterrupt()
+    interruption.add_note("`invoke bench --resume`: 3 cells are left")
+    report_interruption(interruption)
+    assert capsys.readouterr().err == "interrupted\n  → `invoke bench --resume`: 3 cells are left\n"

@@ -94,10 +94,10 @@ def _run(
     progress = choose_bench_progress(stream, environment, progress=settings.progress)
     try:
         result = run_bench(settings, environment, result, path, progress)
-    except BaseException:
+    except BaseException as error:
         left = len(read_result(path).missing())
         cells_are = format_count(left, "cell is", "cells are")
-        stream.write(f"stopped; {cells_are} left: `invoke bench --resume --output {path}`\n")
+        error.add_note(f"`invoke bench --resume --output {path}`: {cells_are} left")
         raise
     return result.as_json() if request.json else _tables(result)
 

@@ -370,3 +370,33 @@ def test_a_tags_manifest_that_changed_on_its_way_is_refused() -> None:
     assert read(content, "").descriptor.digest == sent
     with pytest.raises(CacheError, match=r"registry\.example\.com serves other content"):
         read(content.replace(b"[", b"{"), sent)
+
+
+class _Refusing:
+    host = "registry.example.com"
+
+    def __init__(self, said: str) -> None:
+        self._said = said
+
+    def request(self, *_: object, **__: object) -> None:
+        raise RegistryError(f"it refuses the request ({self._said})", hint="what else", status=400)
+
+
+def test_a_manifest_that_changed_on_its_way_to_the_registry_is_named() -> None:
+    named, strange = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
+
+    def written(said: str) -> RegistryError:
+        client = RegistryClient(cast("Any", _Refusing(said)), "team/app")
+        with pytest.raises(RegistryError) as caught:
+            client.write_manifest("latest", json.dumps({"layers": [named]}).encode(), "a/b")
+        return caught.value
+
+    assert "arrives there as another content: with sha256:2222" in str(
+        written(f"MANIFEST_BLOB_UNKNOWN {strange}")
+    )
+    assert str(written(f"MANIFEST_BLOB_UNKNOWN {named}")).startswith("it refuses the request")
+    assert str(written("MANIFEST_INVALID")).startswith("it refuses the request")
+    assert str(written("DIGEST_INVALID")).startswith(
+        "a manifest sent to registry.example.com arrives there as another content"
+    )
+    assert written(strange).status == 400

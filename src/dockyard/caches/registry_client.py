@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["Manifest", "RegistryClient", "open_repository", "split_repository"]
 
 PIECE = 1 << 17
+# An OCI registry's code for content that is not what its digest says (distribution-spec, Errors).
+_MISMATCH = re.compile(r"\bDIGEST_INVALID\b")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 ACCEPTED_MANIFESTS = ", ".join(sorted(INDEX_TYPES | MANIFEST_TYPES))
 
 Progress = Callable[[int], None]
@@ -131,15 +135,27 @@ class RegistryClient:
 
     def write_manifest(self, reference: str, content: bytes, media_type: str) -> None:
         """Write a manifest under a tag or its digest; what it refers to has to be there already."""
-        self._transport.request(
-            "PUT",
-            self._path("manifests", reference),
-            scope=self._push,
-            expected=(200, 201),
-            headers={"Content-Type": media_type},
-            body=content,
-            silence=COMMIT_SECONDS,
-        )
+        try:
+            self._transport.request(
+                "PUT",
+                self._path("manifests", reference),
+                scope=self._push,
+                expected=(200, 201),
+                headers={"Content-Type": media_type},
+                body=content,
+                silence=COMMIT_SECONDS,
+            )
+        except RegistryError as error:
+            own = f"{content.decode(errors='replace')} {reference} {_digest(content)}"
+            strange = [one for one in _DIGEST.findall(str(error)) if one not in own]
+            if not strange and not _MISMATCH.search(str(error)):
+                raise
+            reason = f": with {strange[0]}, which is not in it" if strange else ""
+            raise RegistryError(
+                f"a manifest sent to {self._transport.host} arrives there as another content{reason}",
+                hint="try again; if it stays so, a proxy on the way or the registry is broken",
+                status=error.status,
+            ) from error
 
     def list_tags(self) -> tuple[str, ...]:
         """List the repository's tags; none where there is no such repository."""

@@ -64,9 +64,10 @@ class Site:
         self._left: set[str] = set()
         self._commands = 0
         self._add_wheel()
+        name = random_name()
         self.service = Service(
-            folder / "service",
-            random_name(),
+            folder / name,
+            name,
             self.dependencies,
             index_url=index.url,
             python_image=python,

@@ -76,9 +76,8 @@ class Belongings:
 
 def _files(world: World) -> frozenset[str]:
     found = set()
-    for name in ("project", "tmp", "cache"):
-        base = world.folder / name
-        prefix = "" if name == "project" else f"{name}/"
+    for base in (world.root, world.folder / "tmp", world.folder / "cache"):
+        prefix = "" if base == world.root else f"{base.name}/"
         found |= {
             prefix + path.relative_to(base).as_posix()
             for path in base.rglob("*")

@@ -98,7 +98,9 @@ class World:
         for one in self.wheels:
             self._add(one, "1.0.0")
         self.service = Service(
-            self.folder / "project",
+            # buildx tells contexts apart by their folder's name: in two of the same name, files of
+            # one size, written in the same tick of the clock, would count as one file.
+            self.folder / self.name,
             self.name,
             dict.fromkeys(self.wheels, ">=1"),
             index_url=f"http://{self.proxies[Target.INDEX].host}/simple",

@@ -150,9 +150,9 @@ class RegistryClient:
             strange = [one for one in _DIGEST.findall(str(error)) if one not in own]
             if not strange and not _MISMATCH.search(str(error)):
                 raise
-            reason = f": with {strange[0]}, which is not in it" if strange else ""
+            why = f": with {strange[0]}, which is not in it" if strange else ""
             raise RegistryError(
-                f"a manifest sent to {self._transport.host} arrives there as another content{reason}",
+                f"a manifest sent to {self._transport.host} arrives there as another content{why}",
                 hint="try again; if it stays so, a proxy on the way or the registry is broken",
                 status=error.status,
             ) from error

@@ -303,10 +303,12 @@ def _sweep(engine: APIClient) -> None:
     containerd collects garbage (https://github.com/containerd/containerd/issues/3974). That it does
     at once when an image is removed: here an empty one, made for it.
     """
+    import requests
     from docker.errors import DockerException
 
     name = f"dockyard.local/sweep:{secrets.token_hex(8)}"
-    with contextlib.suppress(DockerException):
+    # What is to be told is that the pull failed, not that this did.
+    with contextlib.suppress(DockerException, requests.RequestException):
         engine.import_image_from_data(EMPTY_ARCHIVE, repository=name)
         engine.remove_image(name)
 

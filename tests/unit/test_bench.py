@@ -16,12 +16,14 @@ from dockyard.bench.bandwidth import Line, TokenBucket, format_bandwidth, parse_
 from dockyard.bench.command import Request, bench_text
 from dockyard.bench.commits_result import CommitMeasurement, CommitReplay
 from dockyard.bench.dockerfiles import Caches, buildx_command, invoke_command, shim
-from dockyard.bench.empty_builders import DISK, MEMORY, builder_state
+from dockyard.bench.empty_builders import builder_state
 from dockyard.bench.engine_cache import records_of_bench
 from dockyard.bench.fresh import recipe_key
 from dockyard.bench.leftovers import abandoned
 from dockyard.bench.medians import ratio, summarize, summary_of
 from dockyard.bench.results import (
+    DISK,
+    MEMORY,
     BenchResult,
     Machine,
     Measurement,

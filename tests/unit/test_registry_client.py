@@ -375,18 +375,19 @@ def test_a_tags_manifest_that_changed_on_its_way_is_refused() -> None:
 class _Refusing:
     host = "registry.example.com"
 
-    def __init__(self, said: str) -> None:
-        self._said = said
+    def __init__(self, said: str, *, passing: bool) -> None:
+        self._said, self._passing = said, passing
 
     def request(self, *_: object, **__: object) -> None:
-        raise RegistryError(f"it refuses the request ({self._said})", hint="what else", status=400)
+        said = f"it refuses the request ({self._said})"
+        raise RegistryError(said, hint="what else", status=400, passing=self._passing)
 
 
 def test_a_manifest_that_changed_on_its_way_to_the_registry_is_named() -> None:
     named, strange = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 
-    def written(said: str) -> RegistryError:
-        client = RegistryClient(cast("Any", _Refusing(said)), "team/app")
+    def written(said: str, *, passing: bool = False) -> RegistryError:
+        client = RegistryClient(cast("Any", _Refusing(said, passing=passing)), "team/app")
         with pytest.raises(RegistryError) as caught:
             client.write_manifest("latest", json.dumps({"layers": [named]}).encode(), "a/b")
         return caught.value
@@ -400,3 +401,4 @@ def test_a_manifest_that_changed_on_its_way_to_the_registry_is_named() -> None:
         "a manifest sent to registry.example.com arrives there as another content"
     )
     assert written(strange).status == 400
+    assert written(strange, passing=True).passing

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from dockyard import process
 from dockyard.bench.images import COMMAND_SECONDS, docker
+from dockyard.bench.results import DISK, MEMORY
 from dockyard.errors import BuilderError
 
-__all__ = ["DISK", "MEMORY", "builder_state", "empty_builder", "machine_memory"]
+__all__ = ["builder_state", "empty_builder", "machine_memory"]
 
-DISK, MEMORY = "disk", "memory"
 # What a builder's state comes to at most, in bytes; tmpfs takes no more than half of the memory.
 STATE_BYTES = 4_000_000_000
 

@@ -20,6 +20,8 @@ from dockyard.errors import RecordError
 from dockyard.state import write_atomically
 
 __all__ = [
+    "DISK",
+    "MEMORY",
     "SCHEMA",
     "BenchResult",
     "Machine",
@@ -30,6 +32,9 @@ __all__ = [
 ]
 
 SCHEMA = 1
+
+# Where builders that start empty kept their state.
+DISK, MEMORY = "disk", "memory"
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Machine:
     cores: int
     memory: int
     system: str
-    builder_state: str = "disk"
+    builder_state: str = DISK
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 from dockyard.bench.bandwidth import format_bandwidth
 from dockyard.bench.commits_result import replay_markdown
-from dockyard.bench.empty_builders import MEMORY
 from dockyard.bench.fleet_result import fleet_markdown, fleet_title
 from dockyard.bench.medians import METRICS, Summary, summary_of
-from dockyard.bench.results import BenchResult
+from dockyard.bench.results import MEMORY, BenchResult
 from dockyard.bench.scenarios import DOCKERFILES, ENVIRONMENTS, SCENARIOS
 from dockyard.bench.short_tables import short_markdown
 from dockyard.display.format import format_bytes, format_count, format_seconds

@@ -49,7 +49,8 @@ class BuildSecret:
 class BuildDefinition:
     """One build, whole. Paths are relative to the repository root, or absolute.
 
-    ``build_arguments``, ``labels`` keep their order; ``output`` is buildx's ``--output`` without
+    ``build_contexts``: folders by the name of the stage that they stand for. ``build_arguments``
+    keep their order; ``output`` is buildx's ``--output`` without
     names, which come from ``tags``; ``builder`` None means buildx's current one.
     """
 
@@ -66,6 +67,7 @@ class BuildDefinition:
     cache_from: tuple[str, ...] = ()
     cache_to: tuple[str, ...] = ()
     attestations: Attestations = NOTHING_ATTESTED
+    build_contexts: tuple[tuple[str, str], ...] = ()
 
     def arguments(self, metadata_file: str | None = None) -> list[str]:
         """Render the ``docker buildx build`` command line, ``docker`` first."""
@@ -73,6 +75,8 @@ class BuildDefinition:
         if self.builder:
             arguments += ["--builder", self.builder]
         arguments += ["--file", self.dockerfile]
+        for name, place in self.build_contexts:
+            arguments += ["--build-context", f"{name}={place}"]
         for name, value in self.build_arguments:
             arguments += ["--build-arg", f"{name}={value}"]
         for secret in self.secrets:
@@ -127,6 +131,7 @@ class BuildDefinition:
             "attest": self.attestations.bake(),
         }
         optional: dict[str, object] = {
+            "contexts": dict(self.build_contexts),
             "args": dict(self.build_arguments),
             "secret": [secret.argument() for secret in self.secrets],
             "platforms": list(self.platforms),
@@ -188,6 +193,7 @@ def define(
     cache_to: tuple[str, ...] = (),
     authority_digest: str = "",
     attestations: Attestations = NOTHING_ATTESTED,
+    build_contexts: tuple[tuple[str, str], ...] = (),
 ) -> BuildDefinition:
     """Put one build together.
 
@@ -225,6 +231,7 @@ def define(
         cache_from=cache_from,
         cache_to=cache_to,
         attestations=attestations,
+        build_contexts=build_contexts,
     )
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "APPLICATION_STAGE",
     "DEPENDENCY_STAGE_PREFIX",
+    "PLAN_STAGE",
     "DockerfileState",
     "Recipe",
     "accept",
@@ -51,6 +52,7 @@ __all__ = [
 
 APPLICATION_STAGE = "app-builder"
 DEPENDENCY_STAGE_PREFIX = "dependencies-"
+PLAN_STAGE = "plan"
 APPLICATION_FOLDER = "/app"
 
 _MARK = "# dockyard: rendered "
@@ -59,7 +61,7 @@ _PLAIN_WORD = re.compile(r"[A-Za-z0-9._/@+-]+")
 
 def is_dependency_stage(stage: str) -> bool:
     """Tell whether a stage belongs to the dependencies: what builds them, the plan, or a layer."""
-    others = ("scripts", "dependency-builder", "environment", "plan", "local-packages")
+    others = ("scripts", "dependency-builder", "environment", PLAN_STAGE, "local-packages")
     return stage in others or stage.startswith(DEPENDENCY_STAGE_PREFIX)
 
 

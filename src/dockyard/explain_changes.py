@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dockyard.dockerfile import PLAN_STAGE
 from dockyard.explain_caches import effective_platforms
 from dockyard.explain_dockerfile import (
     DockerfileChanges,
@@ -28,9 +29,12 @@ from dockyard.explain_settings import (
 from dockyard.explain_steps import (
     builds_on_base,
     context_patterns,
+    given_plan,
     same_step,
+    stages_taken,
     target_platform,
 )
+from dockyard.plan_files import exact_version
 
 if TYPE_CHECKING:
     from dockyard.record_parts import StepRecord
@@ -54,6 +58,7 @@ class Changes:
         self.arguments = changed_arguments(before, record)
         self.files = compare_contexts(before, record)
         self.packages = compare_packages(before, record)
+        self._given_plan = given_plan(record), given_plan(before)
         self.images = ImageChanges(before, record, self.settings)
         earlier_lines = before.inputs.dockerfile if before.inputs else ()
         later_lines = record.inputs.dockerfile if record.inputs else ()
@@ -83,8 +88,9 @@ class Changes:
             yield from self._of_text(step)
         if not any(one.keyword == "FROM" for one in own):
             yield from self.images.of(number)
-        yield from self._of_packages(step)
-        yield from self._of_files(step)
+        yield from self._of_plan_stage(step)
+        reasons = (*self._of_packages(step), *self._of_files(step))
+        yield from reasons or self._of_given_plan(step)
         for name in sorted(self.dockerfile.arguments(step) & self.arguments.keys()):
             yield argument_reason(name, self.arguments[name], self.settings)
         if step.kind == "run" and "network" in self.settings:
@@ -175,6 +181,24 @@ class Changes:
         elif moved := self.packages.moved.get(layer):
             yield self._plan(moved)
 
+    def _of_plan_stage(self, step: StepRecord) -> Iterator[Reason]:
+        given, given_before = self._given_plan
+        if step.stage != PLAN_STAGE or given or not given_before:
+            return
+        version = exact_version(str(self.record.settings.get("uv_image", {}).get("value", "")))
+        text = (
+            "the layer plan was made by its stage, and before by uv of the machine"
+            f"{f': no uv {version} was found' if version else ''}, or the stage was edited"
+        )
+        yield Reason(CauseKind.PLAN_STAGE, "", (Detail(text),))
+
+    def _of_given_plan(self, step: StepRecord) -> Iterator[Reason]:
+        """Blame the lock for what no package shows: a marker, or the name of an index."""
+        if self._given_plan[0] and PLAN_STAGE in stages_taken(step):
+            found = self.files.matching(_LOCK_FILES)
+            if found:
+                yield Reason(CauseKind.FILES, "", tuple(found.values()))
+
     def _packages(self, changed: tuple[Detail, ...]) -> Reason:
         """Blame the lock; or extras and groups, where the lock is the same."""
         setting = next(
@@ -243,10 +267,10 @@ class Changes:
         That is known of the plan's requirements for a layer whose packages are the same.
         """
         layer = layer_number(step.stage)
-        if stage != "plan" or layer is None or self.packages is None:
+        if stage != PLAN_STAGE or layer is None or self.packages is None:
             return False
         return self.packages.untouched(layer) and not any(
-            change.stage == "plan" and not of_plan(change) and change.keyword in ("COPY", "RUN")
+            change.stage == PLAN_STAGE and not of_plan(change) and change.keyword in ("COPY", "RUN")
             for change in self.dockerfile.all()
         )
 

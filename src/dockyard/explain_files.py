@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dockyard.display.format import format_bytes, format_count
@@ -35,9 +36,16 @@ class ContextChanges:
         taken, excluded = context_patterns(step)
         return {
             path: detail
+            for path, detail in self.matching(taken).items()
+            if not any(matches(path, one) for one in excluded)
+        }
+
+    def matching(self, patterns: Iterable[str]) -> dict[str, Detail]:
+        """Return the changes of files that any of the patterns names, the largest first."""
+        return {
+            path: detail
             for path, detail in self._changes.items()
-            if any(matches(path, one) for one in taken)
-            and not any(matches(path, one) for one in excluded)
+            if any(matches(path, one) for one in patterns)
         }
 
 

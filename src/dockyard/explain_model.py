@@ -21,6 +21,7 @@ __all__ = [
 class CauseKind(StrEnum):
     """What made steps run.
 
+    ``plan-stage``: the build before was given the plan, and this one's stage made it.
     ``unfinished``: the build before ended without them. ``cache-evicted``: nothing differs, and the
     builder had them no more. ``cache-not-held``: the caches that were imported have them not.
     ``unknown``: the records do not tell.
@@ -28,6 +29,7 @@ class CauseKind(StrEnum):
 
     PACKAGES = "packages"
     PLAN = "plan"
+    PLAN_STAGE = "plan-stage"
     FILES = "files"
     BASE_IMAGE = "base-image"
     DOCKERFILE = "dockerfile"

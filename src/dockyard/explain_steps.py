@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from dockyard.dockerfile import is_dependency_stage
+from dockyard.dockerfile import PLAN_STAGE, is_dependency_stage
+from dockyard.steps import StepKind
 from dockyard.trace import COUNTED_KINDS
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = [
     "builds_on_base",
     "context_patterns",
     "counted",
+    "given_plan",
     "is_done",
     "matches",
     "parents",
@@ -41,6 +43,14 @@ _COUNTED = frozenset(map(str, COUNTED_KINDS))
 def counted(step: StepRecord) -> bool:
     """Whether a step is an instruction of the Dockerfile that runs, copies or makes files."""
     return step.kind in _COUNTED
+
+
+def given_plan(record: BuildRecord) -> bool:
+    """Whether a build was given the layer plan as a build context, instead of its stage's."""
+    return any(
+        step.kind == StepKind.CONTEXT and step.instruction.startswith(f"context {PLAN_STAGE} ")
+        for step in record.steps
+    )
 
 
 def is_done(step: StepRecord) -> bool:

@@ -11,11 +11,13 @@ from dockyard.base_images import BaseImage, ImageOrigin, normalise
 from dockyard.builder_use import settle_builder
 from dockyard.builders import BuilderChoice, output_for
 from dockyard.definition import BuildDefinition, define, image_epoch
+from dockyard.dockerfile import PLAN_STAGE
 from dockyard.dockerfile_upkeep import settle_dockerfile
 from dockyard.early_questions import EarlyQuestions
 from dockyard.engine import EngineFacts, engine_facts
 from dockyard.errors import DockyardError, EngineError, SettingsError
 from dockyard.known_project import Facts, KnownProject, project_facts, target_of
+from dockyard.plan_context import plan_context
 from dockyard.project import check_copy_paths
 from dockyard.revision import Revision, begin_revision
 from dockyard.settings import Settings
@@ -169,6 +171,7 @@ def _prepare(
     check_copy_paths(settings.root / settings.project, settings.copy_paths)
     write = not (show_only or options.keep_dockerfile)
     plan, notes = settle_dockerfile(settings, facts, state, environment, write=write)
+    context = plan_context(settings, plan, facts, state, environment, write=not show_only)
     base_images = _base_images(wanted, asked, lenient=show_only)
     assumed = engine or EngineFacts("", "", "default", True, "amd64", "")
     choice, builder_notes = settle_builder(
@@ -218,6 +221,7 @@ def _prepare(
         cache_from=caches.arguments.cache_from if caches else (),
         cache_to=caches.arguments.cache_to if caches else (),
         attestations=attested,
+        build_contexts=((PLAN_STAGE, context),) if context else (),
     )
     _refuse_secrets(settings, attested, definition, environment)
     return Prepared(

@@ -31,7 +31,7 @@ from dockyard.records import (
 )
 from dockyard.settings import masked, redactor
 from dockyard.steps import StepKind
-from dockyard.trace import COUNTED_KINDS, hit_rates
+from dockyard.trace import COUNTED_KINDS, context_bytes, hit_rates
 
 if TYPE_CHECKING:
     from dockyard.engine import ImageFacts
@@ -211,11 +211,6 @@ def record_build(
     """Put the record together; every text in it has been through the redaction of secrets."""
     settings, engine, revision = prepared.settings, prepared.engine, prepared.revision
     rates = hit_rates(trace, is_dependency_stage)
-    context = [
-        step.bytes_done
-        for step in trace.steps
-        if str(step.kind) == "context" and step.instruction.startswith("load build context")
-    ]
     final = inputs.dockerfile[-1].stage if inputs and inputs.dockerfile else APPLICATION_STAGE
     positions = {step.digest: number for number, step in enumerate(trace.steps)}
     record = BuildRecord(
@@ -267,7 +262,7 @@ def record_build(
             "application": rates.application,
             "overall": rates.overall,
         },
-        context_bytes=sum(context) if context else None,
+        context_bytes=context_bytes(trace),
         steps=tuple(_step(step, positions) for step in trace.steps),
         settings=masked(settings),
         notes=(

@@ -111,7 +111,8 @@ def parse_step_name(name: str) -> StepName:
             return StepName(kind, rest, platform=platform)
         if what == "auth":
             return StepName(StepKind.AUTH, rest)
-        return StepName(StepKind.CONTEXT, f"{what} {rest}".strip(), platform=platform)
+        kind = StepKind.INTERNAL if rest == "load .dockerignore" else StepKind.CONTEXT
+        return StepName(kind, f"{what} {rest}".strip(), platform=platform)
     lowered = name.lower()
     kind = next((kind for prefix, kind in _PREFIXES if lowered.startswith(prefix)), StepKind.OTHER)
     return StepName(kind, name)

@@ -18,6 +18,7 @@ __all__ = [
     "HitRates",
     "Step",
     "busy_seconds",
+    "context_bytes",
     "hit_rates",
     "is_cancellation",
 ]
@@ -230,6 +231,20 @@ def busy_seconds(intervals: Iterable[tuple[datetime, datetime]]) -> float:
             seconds += (stop - begin).total_seconds()
         end = stop if end is None or stop > end else end
     return seconds
+
+
+def context_bytes(trace: BuildTrace) -> int | None:
+    """Sum the bytes of build contexts that went to the builder; None where none was asked for.
+
+    Named contexts count, which BuildKit calls ``[context NAME] load from client``.
+    """
+    sent = [
+        step.bytes_done
+        for step in trace.steps
+        if step.kind == StepKind.CONTEXT
+        and step.instruction.endswith(("load build context", "load from client"))
+    ]
+    return sum(sent) if sent else None
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from dockyard.package_traffic import package_traffic
 from dockyard.record_parts import TrafficRecord
 from dockyard.steps import StepKind
+from dockyard.trace import context_bytes
 from dockyard.traffic_parts import BuildRun, LocalCacheFacts, RegistryFacts, Sum
 
 if TYPE_CHECKING:
     from dockyard.known_project import LockedPackage
     from dockyard.registry_spans import RegistryRequest
-    from dockyard.trace import BuildTrace
 
 __all__ = ["FAILED", "add_up"]
 
@@ -68,7 +68,7 @@ def add_up(
     if repeated:
         for name in names:
             sums[name].add(None, repeated)
-    context = _context_sent(runs[0].trace)
+    context = context_bytes(runs[0].trace)
     packages, downloaded, cached = package_traffic(runs[0].trace, locked)
     unknown = {name: one.reason for name, one in (*sums.items(), *packages.items()) if one.reason}
     if context is None:
@@ -86,15 +86,6 @@ def add_up(
         cached=cached,
         unknown=unknown or None,
     )
-
-
-def _context_sent(trace: BuildTrace) -> int | None:
-    sent = [
-        step.bytes_done
-        for step in trace.steps
-        if step.kind == StepKind.CONTEXT and step.instruction.startswith("load build context")
-    ]
-    return sum(sent) if sent else None
 
 
 def _known_sizes(runs: Sequence[BuildRun], registry: RegistryFacts) -> dict[str, int]:

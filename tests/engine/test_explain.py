@@ -78,7 +78,7 @@ def test_true_causes_of_real_builds(service: Service) -> None:
     service.lock({large: "==1.0", small: "==2.0"})
     causes, found = explained(service)
     assert causes == [("packages", f"{small} 1.0 → 2.0 (layer 2)")]
-    assert stages(found) == {"plan", "dependencies-2", "app-builder"}
+    assert stages(found) == {"dependencies-2", "app-builder"}
 
     service.environment["DOCKYARD_SLIM"] = "bytecode,tests"
     causes, found = explained(service)

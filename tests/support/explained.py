@@ -61,7 +61,8 @@ class Made:
 
     ``packages``: (version, layer, bytes) by name; ``files``: (content, bytes) by path; ``lines``:
     what a line of the Dockerfile is instead, by the step's name; ``more``: lines after the last
-    step of the application's stage, by name, and ``arguments_in`` declares ARGs before the plan's.
+    step of the application's stage, by name, and ``arguments_in`` declares ARGs before the plan's;
+    ``given_plan``: the plan was a build context, and its stage is not reached.
     """
 
     packages: Mapping[str, tuple[str, int, int]] = field(
@@ -94,6 +95,7 @@ class Made:
     no_cache: bool = False
     layers: int = 2
     slim: str = "bytecode"
+    given_plan: bool = False
 
     def but(self, **changes: Any) -> Made:
         return replace(self, **changes)
@@ -206,6 +208,9 @@ class Made:
             ),
         }
         found: list[StepRecord] = []
+        if self.given_plan:
+            text = "context plan load from client"
+            found.append(StepRecord(None, "context", text, None, 0.0, False, True))
         for platform in self.platforms:
             shown = platform if len(self.platforms) > 1 else None
             positions: dict[str, int] = {}
@@ -215,7 +220,7 @@ class Made:
                                         platform=shown))  # fmt: skip
             previous = ""
             for name, stage, text, kind, inputs in self._lines():
-                if not kind:
+                if not kind or (self.given_plan and stage == "plan"):
                     continue
                 known = {previous} if previous.endswith("+") else set()
                 on = sorted(positions[one] for one in {*inputs, *known} if one in positions)

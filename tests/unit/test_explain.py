@@ -60,6 +60,7 @@ DEDICATED = ONE.but(
 )
 FAILED = {"outcome": "failed", "error": "step dep2 failed: no network\nmore"}
 INTERRUPTED = {"outcome": "interrupted"}
+GIVEN = ONE.but(given_plan=True)
 BUMPED = ONE.with_packages(redis=("5.3.1", 2, 231_000))
 CODE = ONE.with_files(src__app__main_dot_py=("main 2", 4_100))
 ENVIRONMENT = "ENV PYTHONHASHSEED=0 UV_LINK_MODE=copy"
@@ -71,6 +72,17 @@ PULLED = "RUN echo hello > /app/hello"
 CASES = (
     case("a package changed version", BUMPED, "plan dep2 copy-dep2",
          (Kind.PACKAGES, "redis 5.3.0 → 5.3.1 (layer 2)")),
+    case("a package changed version, and the plan was given", GIVEN.but(
+         packages=BUMPED.packages, files=BUMPED.files), "dep2 copy-dep2",
+         (Kind.PACKAGES, "redis 5.3.0 → 5.3.1 (layer 2)"), before=GIVEN),
+    case("a marker changed, and the plan was given",
+         GIVEN.with_files(uv_dot_lock=("lock 2", 52_300)), "dep2 copy-dep2",
+         (Kind.FILES, "uv.lock changed (52.0 kB → 52.3 kB)"), before=GIVEN),
+    case("the plan's stage made what had been given before", ONE, "assignment plan",
+         (Kind.PLAN_STAGE, "the layer plan was made by its stage, and before by uv of the machine"),
+         before=GIVEN),
+    case("a given layer plan and no change of it: the cache is to blame", GIVEN, "dep2",
+         (Kind.CACHE_EVICTED, "no longer in the cache of the builder default"), before=GIVEN),
     case("two packages changed", BUMPED.with_packages(click=("8.2.0", 2, 99_000)),
          "plan dep2 copy-dep2",
          (Kind.PACKAGES, "redis 5.3.0 → 5.3.1 (layer 2) and 1 more package")),

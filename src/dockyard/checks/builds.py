@@ -54,6 +54,8 @@ def build_variant(
         output=output,
         tags=(),
         cache_to=(),
+        # The stage makes the plan: it is the Dockerfile that is checked, and of other locks, too.
+        build_contexts=(),
     )
     *arguments, place = definition.arguments()
     environment = build_environment(settings, workbench.environment)

@@ -20,7 +20,7 @@ from dockyard.checks.builds import (
 from dockyard.checks.copies import another_hash, copy_context, file_to_touch, touch
 from dockyard.checks.verdicts import Finding, Verdict, judge
 from dockyard.display.format import format_count
-from dockyard.dockerfile import DEPENDENCY_STAGE_PREFIX
+from dockyard.dockerfile import DEPENDENCY_STAGE_PREFIX, PLAN_STAGE
 from dockyard.dockerfile_syntax import Stage
 from dockyard.errors import CheckUnavailableError
 from dockyard.optimize_files import context_paths
@@ -44,7 +44,6 @@ __all__ = [
 
 # What the sources make beside their own COPY, where the project is installed as a wheel.
 PROJECT_STAGE = "project"
-PLAN_STAGE = "plan"
 
 
 def measured(

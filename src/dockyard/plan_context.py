@@ -47,9 +47,9 @@ def plan_context(
 ) -> str | None:
     """Return the folder with the plan's files, relative to the root; None where the stage runs.
 
-    uv has to be here in the very version that the image of the settings has: another may export the
-    same lock in other words, and then every layer would be installed again. Without ``write`` only a
-    folder that is there already is returned. Errors are left for the stage to tell.
+    uv has to be here in the very version that the image of the settings has: another may export
+    the same lock in other words, and then every layer would be installed again. Without ``write``
+    only a folder that is there already is returned. Errors are left for the stage to tell.
     """
     version = exact_version(settings.uv_image)
     uv = _find_uv(environment) if plan and version else None

@@ -40,7 +40,7 @@ EXPORT_OPTIONS = (
 def exact_version(image: str) -> str | None:
     """Return the version that the tag of uv's image names in full; None if it names none.
 
-    Tags are ``0.13.9`` or ``0.13.9-python3.13-trixie`` (docs.astral.sh/uv/guides/integration/docker).
+    Tags are ``0.13.9`` or ``0.13.9-python3.13-trixie`` (uv's guide “Using uv in Docker”).
     """
     match = re.search(r":(\d+\.\d+\.\d+)(?:-[\w.-]+)?(?:@sha256:[0-9a-f]+)?$", image)
     return match[1] if match else None

@@ -101,13 +101,15 @@ def parse_inspect(text: str) -> ExistingBuilder:
 
 
 def _node(text: str) -> BuilderNode:
-    plain, files, current = [], {}, None
+    plain: list[str] = []
+    files: dict[str, list[str]] = {}
+    current = None
     for line in text.splitlines():
         if opened := re.fullmatch(r"File#(.+):", line):
             current = opened[1]
-            files[current] = ""
+            files[current] = []
         elif current is not None and line.startswith(" >"):
-            files[current] += line[3:] + "\n"
+            files[current].append(line[3:] + "\n")
         else:
             current = None
             plain.append(line)
@@ -125,7 +127,7 @@ def _node(text: str) -> BuilderNode:
         flags=_flags(flags),
         status=values.get("status", ""),
         error=values.get("error", ""),
-        files=files,
+        files={name: "".join(lines) for name, lines in files.items()},
     )
 
 

@@ -6,11 +6,11 @@ builder, and each answer takes longer than reading the project does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 
 from dockyard.base_images import BaseImageQuestions, candidates_here
-from dockyard.engine import EngineFacts, ImageInspection, recalled_engine
+from dockyard.engine import EngineFacts, EngineQuestions, ImageInspection, recalled_engine
 from dockyard.process import Running
 from dockyard.settings import Settings
 from dockyard.state import State
@@ -19,13 +19,14 @@ __all__ = ["EarlyQuestions"]
 
 
 class EarlyQuestions:
-    """What is being asked: the engine about base images, buildx about the builder of the settings.
+    """What is being asked: the engine about itself and base images, buildx about the builder.
 
     ``wanted``: base images, the reference by the build argument. ``fresh``: what is remembered
     does not count. A context manager, at whose end whatever still runs is killed. Where there is
     no docker command nothing is asked; who needs the engine's facts says so.
     """
 
+    engine: EngineQuestions | None = None
     base_images: BaseImageQuestions | None = None
     builder: Running | None = None
 
@@ -48,6 +49,7 @@ class EarlyQuestions:
 
                 # First, for it takes longest: buildx asks the builder's BuildKit.
                 self.builder = ask_builder(settings.builder)
+            self.engine = EngineQuestions()
             self._inspection = ImageInspection(candidates_here(wanted))
 
     def ask_registries(self, engine: EngineFacts) -> None:
@@ -70,9 +72,8 @@ class EarlyQuestions:
     def __exit__(self, *_: object) -> None:
         if self.base_images:
             self.base_images.drop()
-        running: Sequence[Running] = [
-            *(self._inspection.running.values() if self._inspection else ()),
-            *([self.builder] if self.builder else ()),
-        ]
-        for one in running:
-            one.wait(timeout=0)
+        for asked in (self.engine, self._inspection):
+            if asked:
+                asked.drop()
+        if self.builder:
+            self.builder.wait(timeout=0)

@@ -20,6 +20,7 @@ __all__ = [
     "MINIMUM_BUILDX",
     "MINIMUM_ENGINE",
     "EngineFacts",
+    "EngineQuestions",
     "ImageFacts",
     "ImageInspection",
     "ImageLayer",
@@ -164,66 +165,122 @@ def recalled_engine(state: State, environment: Mapping[str, str]) -> EngineFacts
     return None
 
 
-def engine_facts(
-    state: State, environment: Mapping[str, str], *, fresh: bool = False
-) -> EngineFacts:
-    """Ask the engine and buildx, or recall what they answered within the last hour.
+class EngineQuestions:
+    """Asks the engine what it is, from now on, and docker for its context and buildx.
 
-    Raises EngineError where no engine answers or it is too old, BuilderError likewise for buildx.
+    Raises FileNotFoundError where there is no docker command.
     """
-    if not fresh and (remembered := recalled_engine(state, environment)):
-        return remembered
-    try:
-        info = process.start(["docker", "info", "--format", "{{json .}}"])
-        buildx = process.start(["docker", "buildx", "version"])
-        context = process.start(["docker", "context", "show"])
-    except OSError as error:
-        raise _no_docker() from error
-    answered, buildx_answered, context_answered = (
-        one.wait(timeout=60) for one in (info, buildx, context)
-    )
-    try:
-        parsed = json.loads(answered.stdout)
-    except ValueError:
-        parsed = {}
-    if not parsed.get("ServerVersion") and not parsed.get("ServerErrors"):
-        parsed = {"ServerErrors": [answered.stderr.strip() or "no answer within 60 s"]}
-    if not buildx_answered.succeeded:
+
+    def __init__(self) -> None:
+        self._info = process.start(["docker", "info", "--format", "{{json .}}"])
+
+    def answer(self) -> EngineFacts:
+        """Wait for the answer; raises as :func:`engine_facts`."""
+        info = self._info.wait(timeout=60)
+        try:
+            parsed = json.loads(info.stdout)
+        except ValueError:
+            parsed = {}
+        if not parsed.get("ServerVersion") and not parsed.get("ServerErrors"):
+            parsed = {"ServerErrors": [info.stderr.strip() or "no answer within 60 s"]}
+        # docker info asks the plugins for their versions as it is (docker/cli, system/info.go).
+        client = parsed.get("ClientInfo") or {}
+        plugins = {one.get("Name"): one.get("Version") for one in client.get("Plugins") or ()}
+        buildx = plugins.get("buildx") or _buildx_version()
+        context = client.get("Context") or _context_in_use()
+        return parse_engine_facts(parsed, str(buildx).removeprefix("v"), str(context))
+
+    def drop(self) -> None:
+        """Ask no longer."""
+        self._info.wait(timeout=0)
+
+
+def _buildx_version() -> str:
+    """Ask buildx itself. Raises BuilderError where there is none."""
+    done = process.start(["docker", "buildx", "version"]).wait(timeout=60)
+    if not done.succeeded:
         raise BuilderError(
             "docker has no buildx plugin, and with it no BuildKit to build with",
             hint="`apt-get install docker-buildx`, or see https://github.com/docker/buildx#installing",
         )
-    match = re.search(r"\bv?(\d+\.\d+\S*)", buildx_answered.stdout)
-    facts = parse_engine_facts(parsed, match[1] if match else "0", context_answered.stdout.strip())
+    match = re.search(r"\bv?(\d+\.\d+\S*)", done.stdout)
+    return match[1] if match else "0"
+
+
+def _context_in_use() -> str:
+    return process.start(["docker", "context", "show"]).wait(timeout=60).stdout.strip()
+
+
+def engine_facts(
+    state: State,
+    environment: Mapping[str, str],
+    *,
+    fresh: bool = False,
+    asked: EngineQuestions | None = None,
+) -> EngineFacts:
+    """Ask the engine and buildx, or recall what they answered within the last hour.
+
+    ``asked``: they have been asked already. Raises EngineError where no engine answers or it is too
+    old, BuilderError likewise for buildx.
+    """
+    if not fresh and (remembered := recalled_engine(state, environment)):
+        return remembered
+    try:
+        facts = (asked or EngineQuestions()).answer()
+    except OSError as error:
+        raise _no_docker() from error
     state.remember("engine", _engine_fingerprint(environment), asdict(facts))
     return facts
 
 
 class ImageInspection:
-    """Asks the engine for images, all at the same time, from now on.
+    """Asks the engine for images, from now on.
 
     Raises FileNotFoundError where there is no docker command.
     """
 
     def __init__(self, references: Iterable[str]) -> None:
-        self.running = {
-            reference: process.start(["docker", "image", "inspect", reference])
-            for reference in dict.fromkeys(references)
-        }
+        self._references = tuple(dict.fromkeys(references))
+        command = ["docker", "image", "inspect", "--format", "{{json .}}"]
+        self._running = process.start([*command, *self._references]) if self._references else None
 
     def found(self) -> dict[str, dict[str, Any]]:
         """Return what the engine knows of each that it holds, as ``docker image inspect``.
 
         Raises EngineError where no engine answers.
         """
-        found: dict[str, dict[str, Any]] = {}
-        for reference, one in self.running.items():
-            done = one.wait(timeout=60)
-            if done.succeeded:
-                found[reference] = json.loads(done.stdout)[0]
-            elif error := diagnose_engine(done.stderr):
-                raise error
-        return found
+        if self._running is None:
+            return {}
+        done = self._running.wait(timeout=60)
+        if error := diagnose_engine(done.stderr):
+            raise error
+        # A line for each that is there, in the order in which they were asked for.
+        lines = done.stdout.splitlines()
+        said = re.findall(r"No such image: (\S+)", done.stderr)
+        missing = {one for one in self._references if _is_named(one, said)}
+        held = [one for one in self._references if one not in missing]
+        if len(held) == len(lines):
+            return dict(zip(held, map(json.loads, lines), strict=True))
+        if done.status < 0 or len(self._references) == 1:
+            return {}
+        return {
+            reference: found
+            for one in self._references
+            for reference, found in ImageInspection([one]).found().items()
+        }
+
+    def drop(self) -> None:
+        """Kill what still asks."""
+        if self._running:
+            self._running.wait(timeout=0)
+
+
+def _is_named(reference: str, said: Iterable[str]) -> bool:
+    """Whether the engine named an image, which it may do without Docker Hub's name and a tag."""
+    ways = {reference, f"{reference}:latest"}
+    for prefix in ("docker.io/library/", "docker.io/"):
+        ways |= {one.removeprefix(prefix) for one in ways}
+    return any(one in ways for one in said)
 
 
 def inspect_images(references: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,7 +13,15 @@ from dockyard.project import Package, ProjectFacts, Target, read_project
 from dockyard.settings import Settings
 from dockyard.state import State
 
-__all__ = ["Facts", "KnownProject", "LockedPackage", "fingerprint_of", "project_facts", "target_of"]
+__all__ = [
+    "Facts",
+    "KnownProject",
+    "LockedPackage",
+    "fingerprint_of",
+    "own_architecture",
+    "project_facts",
+    "target_of",
+]
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,12 @@ class KnownProject:
     packages: tuple[str, ...]
     local: LocalPackages = NO_LOCAL_PACKAGES
     locked: tuple[LockedPackage, ...] = ()
+
+
+def own_architecture() -> str:
+    """Name this machine's architecture as platforms do: ``amd64``, where it is no known one."""
+    machines = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+    return machines.get(os.uname().machine, "amd64")
 
 
 def target_of(settings: Settings, architecture: str = "amd64") -> Target:

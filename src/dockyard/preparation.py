@@ -16,7 +16,13 @@ from dockyard.dockerfile_upkeep import settle_dockerfile
 from dockyard.early_questions import EarlyQuestions
 from dockyard.engine import EngineFacts, engine_facts
 from dockyard.errors import DockyardError, EngineError, SettingsError
-from dockyard.known_project import Facts, KnownProject, project_facts, target_of
+from dockyard.known_project import (
+    Facts,
+    KnownProject,
+    own_architecture,
+    project_facts,
+    target_of,
+)
 from dockyard.plan_context import plan_context
 from dockyard.project import check_copy_paths
 from dockyard.revision import Revision, begin_revision
@@ -159,15 +165,19 @@ def _prepare(
     show_only: bool,
 ) -> Prepared:
     engine: EngineFacts | None = None
+    # Read while the engine is being asked, which is on this machine nearly always.
+    architecture = own_architecture()
+    facts = Facts(settings, state, architecture)
     try:
-        engine = engine_facts(state, environment, fresh=fresh)
+        engine = engine_facts(state, environment, fresh=fresh, asked=asked.engine)
         engine_note = _store_note(engine)
         asked.ask_registries(engine)
     except EngineError as error:
         if not show_only:
             raise
         engine_note = (f"shown without an engine: {error.problems[0].message}",)
-    facts = Facts(settings, state, engine.architecture if engine else "amd64")
+    if engine and engine.architecture != architecture:
+        facts = Facts(settings, state, engine.architecture)
     check_copy_paths(settings.root / settings.project, settings.copy_paths)
     write = not (show_only or options.keep_dockerfile)
     plan, notes = settle_dockerfile(settings, facts, state, environment, write=write)

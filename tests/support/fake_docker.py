@@ -76,7 +76,12 @@ elif arguments[:2] == ["buildx", "version"]:
 elif arguments[:2] == ["context", "show"]:
     print("default")
 elif arguments[:2] == ["image", "inspect"]:
-    print(json.dumps([{"Id": PLAN["digest"], "Size": 1000}]))
+    facts = json.dumps({"Id": PLAN["digest"], "Size": 1000})
+    if "--format" in arguments:
+        for _ in arguments[4:]:
+            print(facts)
+    else:
+        print(f"[{facts}]")
 elif arguments[0] == "history":
     for size, what in ((7, "COPY src /app/src # buildkit"), (100, "base")):
         print(json.dumps({"Size": str(size), "CreatedBy": what}))

@@ -33,10 +33,14 @@ class Started:
 
     def wait(self, timeout: float | None = None) -> Completed:
         self.waits.append(timeout)
-        if self.arguments[-1] in ABSENT:
-            return Completed(self.arguments, 1, "", "no such image")
-        answer = "Name: ci\nDriver: remote\n" if self.arguments == INSPECT else "[{}]"
-        return Completed(self.arguments, 0, answer, "")
+        if self.arguments == INSPECT:
+            return Completed(self.arguments, 0, "Name: ci\nDriver: remote\n", "")
+        if self.arguments[1:3] != ("image", "inspect"):
+            return Completed(self.arguments, 0, "{}", "")
+        names = self.arguments[5:]
+        said = "".join(f"Error: No such image: {name}\n" for name in names if name in ABSENT)
+        held = "".join("{}\n" for name in names if name not in ABSENT)
+        return Completed(self.arguments, int(bool(said)), held, said)
 
 
 @pytest.fixture
@@ -58,7 +62,11 @@ def test_all_is_asked_at_once_and_nothing_twice(started: list[Started], tmp_path
     with EarlyQuestions(settings, WANTED, state, {}) as asked:
         begun = [one.arguments for one in started]
         assert begun[0] == INSPECT
-        assert {one[-1] for one in begun[1:]} == {*candidates_here(WANTED)}
+        assert [one[1:3] for one in begun[1:]] == [
+            ("info", "--format"),
+            ("image", "inspect"),
+        ]
+        assert begun[-1][5:] == candidates_here(WANTED)
         assert not any(one.waits for one in started)
         asked.ask_registries(ENGINE)
         assert asked.base_images is not None
@@ -85,7 +93,7 @@ def test_registries_are_asked_before_their_answer_is_needed(
     settings, state = make_settings(root=tmp_path), State(tmp_path)
     with EarlyQuestions(settings, WANTED, state, {}) as asked:
         asked.ask_registries(ENGINE)
-        questions = started[len(candidates_here(WANTED)) :]
+        questions = started[2:]
         assert [one.arguments[1:3] for one in questions] == [("buildx", "imagetools")] * 2
         assert not any(one.waits for one in questions)
     # Nobody wanted the answer: a wrong Dockerfile, say.

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dockyard import process
 from dockyard.base_images import mirror_references, normalise
 from dockyard.engine import (
     EngineFacts,
     diagnose_disk,
     diagnose_engine,
+    engine_facts,
+    inspect_images,
     parse_engine_facts,
     parse_image_facts,
     version_numbers,
 )
 from dockyard.errors import BuilderError, EngineError
+from dockyard.process import Completed
+from dockyard.state import State
 
 INFO: dict[str, Any] = {
     "ServerVersion": "28.5.2+dfsg4",
@@ -72,6 +80,111 @@ def test_unusable_engines(info: Any, buildx: str, error: type[Exception], messag
     with pytest.raises(error, match=message) as raised:
         parse_engine_facts(info, buildx, "default")
     assert raised.value.problems[0].hint  # type: ignore[attr-defined]
+
+
+CLIENT = {
+    "Context": "far",
+    "Plugins": [{"Name": "compose", "Version": "v2.1"}, {"Name": "buildx", "Version": "v0.29.1"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("client", "commands"),
+    [
+        (CLIENT, ["info"]),
+        ({**CLIENT, "Plugins": [{"Name": "buildx", "Err": "no such file"}]}, ["info", "buildx"]),
+        ({**CLIENT, "Plugins": None, "Context": ""}, ["info", "buildx", "context"]),
+        (None, ["info", "buildx", "context"]),
+    ],
+)
+def test_docker_is_asked_for_what_its_info_lacks(
+    client: object, commands: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answers = {
+        "info": json.dumps({**INFO, "ClientInfo": client}),
+        "buildx": "github.com/docker/buildx v0.29.1 abc",
+        "context": "far\n",
+    }
+    asked = []
+
+    def start(arguments: Sequence[str]) -> Asked:
+        asked.append(arguments[1])
+        return Asked(Completed(tuple(arguments), 0, answers[arguments[1]], ""))
+
+    monkeypatch.setattr(process, "start", start)
+    state = State(tmp_path)
+    expected = EngineFacts("28.5.2+dfsg4", "0.29.1", "far", True, "arm64", "one")
+    assert engine_facts(state, {}) == engine_facts(state, {}) == expected
+    assert asked == commands
+
+
+def test_without_buildx_there_is_nothing_to_build_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def start(arguments: Sequence[str]) -> Asked:
+        said = json.dumps(INFO) if arguments[1] == "info" else ""
+        return Asked(Completed(tuple(arguments), int(not said), said, "unknown command: buildx"))
+
+    monkeypatch.setattr(process, "start", start)
+    with pytest.raises(BuilderError, match="no buildx plugin"):
+        engine_facts(State(tmp_path), {})
+
+
+@dataclass
+class Asked:
+    """What docker is told to answer to one ``image inspect``."""
+
+    done: Completed
+
+    def wait(self, timeout: float | None = None) -> Completed:
+        return self.done
+
+
+def inspection(
+    monkeypatch: pytest.MonkeyPatch, engine: dict[str, str], *, named: bool = True
+) -> list[tuple[str, ...]]:
+    """Let the engine hold these images, with their ids; return the commands to come."""
+    commands: list[tuple[str, ...]] = []
+
+    def start(arguments: Sequence[str]) -> Asked:
+        names = tuple(arguments)[5:]
+        commands.append(names)
+        lines = [json.dumps({"Id": engine[name]}) for name in names if name in engine]
+        short = (name.removeprefix("docker.io/library/") for name in names if name not in engine)
+        said = [f"Error response from daemon: No such image: {name}" for name in short]
+        if not named:
+            said = ["something is wrong" for _ in said]
+        return Asked(Completed(tuple(arguments), bool(said), "\n".join(lines), "\n".join(said)))
+
+    monkeypatch.setattr(process, "start", start)
+    return commands
+
+
+HELD = {"a:1": "one", "c/d:2": "two"}
+ASKED_FOR = ["a:1", "docker.io/library/b:1", "c/d:2", "127.0.0.1:5/e:1", "a:1"]
+
+
+def test_images_are_asked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = inspection(monkeypatch, HELD)
+    assert inspect_images(ASKED_FOR) == {"a:1": {"Id": "one"}, "c/d:2": {"Id": "two"}}
+    assert commands == [tuple(ASKED_FOR[:4])]
+    assert inspect_images([]) == {}
+    assert len(commands) == 1
+
+
+def test_what_cannot_be_told_apart_is_asked_for_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commands = inspection(monkeypatch, HELD, named=False)
+    assert inspect_images(ASKED_FOR) == {"a:1": {"Id": "one"}, "c/d:2": {"Id": "two"}}
+    assert len(commands) == 5
+
+
+def test_no_engine_is_an_error_for_images_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?"
+    monkeypatch.setattr(process, "start", lambda _: Asked(Completed((), 1, "", text)))
+    with pytest.raises(EngineError, match="no Docker Engine"):
+        inspect_images(["a:1"])
 
 
 def test_other_text_is_no_engine_error() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dockyard import dockerfile_upkeep, initialization, plan_context
+from dockyard import dockerfile_upkeep, initialization, plan_context, process
 from dockyard.dockerfile import read_plan
 from dockyard.initialization import apply_changes, plan_changes
 from dockyard.known_project import Facts
@@ -80,8 +81,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setattr(dockerfile_upkeep, "past_locks", no_history)
     monkeypatch.setattr(initialization, "past_locks", no_history)
     made = Project(tmp_path / "project", tmp_path / "tools")
-    monkeypatch.setattr(plan_context.process, "run", made.run)
-    monkeypatch.setattr(plan_context.sys, "executable", str(tmp_path / "no/python"))
+    monkeypatch.setattr(process, "run", made.run)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no/python"))
     return made
 
 
@@ -154,7 +155,7 @@ def test_uv_that_fails_is_left_for_the_stage_to_tell(
         done = project.run(arguments, **more)
         return Completed(done.arguments, int(arguments[1] == "export"), done.stdout, "no")
 
-    monkeypatch.setattr(plan_context.process, "run", fail)
+    monkeypatch.setattr(process, "run", fail)
     assert project.context() is None
 
 

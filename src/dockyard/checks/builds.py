@@ -36,11 +36,13 @@ def build_variant(
     output: str = "type=cacheonly",
     options: Sequence[str] = (),
     offline: bool = False,
+    another_lock: bool = False,
 ) -> BuildTrace:
     """Build with the pipeline's definition, and return the trace.
 
     ``context`` takes the place of the project's folder; ``options`` are further ones of buildx's;
-    ``offline`` has uv do with what its cache holds. Raises what the build failed with.
+    ``offline`` has uv do with what its cache holds. ``another_lock``: the context's is not the
+    project's, whose plan it is not given; its stage makes it. Raises what the build failed with.
     """
     settings = workbench.planted
     chosen = BuildOptions(load=False, keep_dockerfile=True)
@@ -54,9 +56,9 @@ def build_variant(
         output=output,
         tags=(),
         cache_to=(),
-        # The stage makes the plan: it is the Dockerfile that is checked, and of other locks, too.
-        build_contexts=(),
     )
+    if another_lock:
+        definition = replace(definition, build_contexts=())
     *arguments, place = definition.arguments()
     environment = build_environment(settings, workbench.environment)
     if offline:

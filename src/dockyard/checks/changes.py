@@ -212,7 +212,12 @@ def build_changed_lock(workbench: Workbench) -> ChangedLock | None:
     output, options = exporting(workbench.settings, image)
     trace, offline = try_offline(
         lambda offline: build_variant(
-            workbench, context=context, output=output, options=options, offline=offline
+            workbench,
+            context=context,
+            output=output,
+            options=options,
+            offline=offline,
+            another_lock=True,
         )
     )
     return ChangedLock(number, package, context, image, trace, offline)
@@ -272,7 +277,9 @@ def check_dependency_change(workbench: Workbench) -> Verdict:
 def _built_again(workbench: Workbench, changed: ChangedLock) -> Iterator[BuildTrace]:
     while True:
         _change_lock(changed.context / "uv.lock", changed.package)
-        yield build_variant(workbench, context=changed.context, offline=changed.offline)
+        yield build_variant(
+            workbench, context=changed.context, offline=changed.offline, another_lock=True
+        )
 
 
 def _change_lock(path: Path, package: Package) -> None:

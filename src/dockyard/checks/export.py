@@ -91,15 +91,18 @@ def export_image(workbench: Workbench) -> Export:
     folder = workbench.folder() / "image"
     context = changed.context if changed else None
     output, options = exporting(workbench.settings, folder)
+    build = partial(
+        build_variant, workbench, context=context, output=output, another_lock=changed is not None
+    )
     if own:
         again = (*options, "--no-cache-filter", ",".join(own))
         try:
-            build_variant(workbench, context=context, output=output, options=again)
+            build(options=again)
             return _read(workbench, folder, (*planted, *own), tuple(notes))
         except DockyardError as error:
             said = error.problems[0].message.partition("\n")[0]
             notes.append(f"{', '.join(own)} did not run with the planted secret: {said}")
-    build_variant(workbench, context=context, output=output, options=options)
+    build(options=options)
     return _read(workbench, folder, planted, tuple(notes))
 
 

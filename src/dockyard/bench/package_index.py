@@ -46,6 +46,21 @@ class _Counts:
     failures: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Page:
+    """A page as it is sent: plain or packed, under one entity tag (RFC 9110, section 8.8.3)."""
+
+    plain: bytes
+    packed: bytes
+    tag: str
+
+    @classmethod
+    def of(cls, text: bytes) -> Self:
+        """Pack a page."""
+        digest = hashlib.sha256(text).hexdigest()
+        return cls(text, gzip.compress(text, mtime=0), f'"{digest}"')
+
+
 class IndexServer:
     """Serves what ``upstream`` (a simple index's URL) has, from ``store``; a context manager.
 
@@ -62,6 +77,7 @@ class IndexServer:
         self._counts = _Counts()
         self._lock = threading.Lock()
         self._fetching: dict[str, threading.Lock] = {}
+        self._made: dict[str, Page] = {}
         self._server = LoopbackServer(type("Handler", (_Handler,), {"index": self}))
 
     def __enter__(self) -> Self:
@@ -126,8 +142,20 @@ class IndexServer:
                 self._fetch(url, path)
         return path
 
-    def page(self, project: str) -> bytes:
-        """Return the page of a project, its links leading here; the same as long as we run."""
+    def page(self, project: str) -> Page:
+        """Return the page of a project, its links leading here; the same as long as we run.
+
+        It is made and packed once, as a CDN does: else that would be work beside a build's own.
+        """
+        with self._lock:
+            made = self._made.get(project)
+        if made is None:
+            made = Page.of(self._rewritten(project))
+            with self._lock:
+                self._made[project] = made
+        return made
+
+    def _rewritten(self, project: str) -> bytes:
         there = urljoin(self.upstream, f"{project}/")
         path = self.path_of(there, self._pages)
 
@@ -187,18 +215,19 @@ class _Handler(LoopbackHandler):
         else:
             self._head(HTTPStatus.NOT_FOUND, 0, "text/plain")
 
-    def _page(self, page: bytes) -> None:
+    def _page(self, page: Page) -> None:
         """Send a page as PyPI does: packed, and not again to whom it has not changed for."""
-        headers = {"ETag": f'"{hashlib.sha256(page).hexdigest()}"', "Cache-Control": "no-cache"}
+        headers = {"ETag": page.tag, "Cache-Control": "no-cache"}
         if self.headers.get("If-None-Match") == headers["ETag"]:
             self._head(HTTPStatus.NOT_MODIFIED, 0, PAGE_TYPE, headers)
             return
+        content = page.plain
         if "gzip" in self.headers.get("Accept-Encoding", ""):
             headers["Content-Encoding"] = "gzip"
-            page = gzip.compress(page, mtime=0)
-        self._head(HTTPStatus.OK, len(page), PAGE_TYPE, headers)
+            content = page.packed
+        self._head(HTTPStatus.OK, len(content), PAGE_TYPE, headers)
         if self.command != "HEAD":
-            self._write(page)
+            self._write(content)
 
     def _file(self, path: Path) -> None:
         status, sent, headers = answer_range(self.headers.get("Range", ""), path.stat().st_size)

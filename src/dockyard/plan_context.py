@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from dockyard.known_project import Facts, fingerprint_of
 from dockyard.plan_files import EXPORT_OPTIONS, exact_version, plan_files, writes_the_plan
 from dockyard.scratch import ScratchFolder
 from dockyard.state import STATE_FOLDER, State, prepare_state_folder
+from dockyard.unfinished import is_abandoned, unfinished_path
 
 if TYPE_CHECKING:
     from dockyard.layers import LayerPlan
@@ -178,8 +179,11 @@ def _write(root: Path, files: Mapping[str, str]) -> str | None:
         place = parent / name
         if _is_whole(place):
             return name
-        made = Path(tempfile.mkdtemp(prefix=".", dir=parent))
+        _clear_unfinished(parent)
+        made = unfinished_path(place)
+        shutil.rmtree(made, ignore_errors=True)
         try:
+            made.mkdir()
             for path, data in content.items():
                 target = made / path
                 folder = target if path.endswith("/") else target.parent
@@ -197,6 +201,14 @@ def _write(root: Path, files: Mapping[str, str]) -> str | None:
     except OSError:
         return None
     return name
+
+
+def _clear_unfinished(parent: Path) -> None:
+    """Remove what killed processes were writing."""
+    for one in parent.iterdir():
+        match = re.fullmatch(r"\.[0-9a-f]+\.(\d+)", one.name)
+        if match and is_abandoned(one, int(match[1])):
+            shutil.rmtree(one, ignore_errors=True)
 
 
 def _drop_old(parent: Path) -> None:

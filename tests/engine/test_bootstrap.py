@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 LEFT_OUT = (".git", ".venv", ".dockyard", ".nox", ".env", "*_cache", "__pycache__")
 TOOLS = ("bash", "cat", "dirname", "env", "flock", "mkdir", "rm", "sed", "sha256sum", "timeout")
+BOOTSTRAP = Path(__file__).parents[2] / "bootstrap"
+(UV_VERSION,) = re.findall(r"^UV_VERSION=(\S+)$", BOOTSTRAP.read_text(), re.MULTILINE)
 SYNCHRONISES = "bootstrap: synchronises"
 
 
@@ -53,7 +56,9 @@ def tools_without_docker(folder: Path, user: int) -> str:
     identity = folder / "id"
     identity.write_text(f"#!{shutil.which('sh')}\necho {user}\n")
     identity.chmod(0o755)
-    (folder / "uv").symlink_to("/bin/false")  # it is there, and not needed
+    # The right one is there, and not needed.
+    (folder / "uv").write_text(f"#!{shutil.which('sh')}\necho uv {UV_VERSION}\n")
+    (folder / "uv").chmod(0o755)
     return str(folder)
 
 

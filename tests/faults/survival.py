@@ -20,6 +20,7 @@ EXIT_CODES = frozenset({0, *range(3, 16), 130})
 # pull that broke off has received, until the next one.
 OURS = re.compile(
     r"\.dockyard/(?:builds/[0-9TZ.-]+[0-9a-f-]*\.json|[a-z-]+\.json|\.gitignore|CACHEDIR\.TAG"
+    r"|plans/[0-9a-f]{16}/plan/[a-z0-9./-]+"
     r"|cache/(?:blobs/.*|index\.json|oci-layout|lock|ingest(?:/.*)?|CACHEDIR\.TAG|\.gitignore))"
     r"|.*__pycache__.*|docker/Dockerfile"
 )

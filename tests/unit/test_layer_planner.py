@@ -163,7 +163,8 @@ def test_what_a_layer_costs_comes_from_the_measured_figures() -> None:
     per_byte = parameters.build_seconds_per_byte + (
         parameters.transfers_per_change / parameters.network_bytes_per_second
     )
-    seconds = parameters.seconds_per_layer * parameters.builds_per_change
+    first = parameters.builds_from_nothing * parameters.seconds_per_layer_from_nothing
+    seconds = parameters.builds_per_change * (parameters.seconds_per_layer + first)
     assert math.isclose(parameters.layer_bytes * per_byte, seconds)
     assert FREE_LAYERS.layer_bytes == 0
     assert parameters.measured(20.0).layer_bytes == pytest.approx(parameters.layer_bytes * 2)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["EXPORT_OPTIONS", "exact_version", "plan_files", "writes_the_plan"]
 
 _SCRIPTS_STAGE = "scripts"
+_SCRIPT = "split-lock"
 
 EXPORT_OPTIONS = (
     "--quiet",
@@ -53,14 +54,22 @@ def _of_the_plan(text: str) -> list[tuple[str | None, Instruction]]:
     found = []
     for stage in parse_dockerfile(text):
         name = (stage.name or "").lower()
-        whole = name in (PLAN_STAGE, _SCRIPTS_STAGE)
+        whole = name == PLAN_STAGE
         if whole or stage.base.lower() == PLAN_STAGE:
             found.append((stage.name, Instruction("FROM", stage.base, 0)))
         for one in stage.instructions:
             taken = re.search(rf"from={PLAN_STAGE}\b", one.text) and not (
                 begin < one.line <= begin + layers + 2
             )
-            if whole or taken:
+            if name == _SCRIPTS_STAGE:
+                # The other scripts are mounted beside the plan, and make none of it.
+                names = re.findall(r"<<-?(\S+)", one.text)
+                found += [
+                    (stage.name, Instruction(one.keyword, "", 0, (text,)))
+                    for script, text in zip(names, one.heredocs, strict=False)
+                    if script.strip("'\"") == _SCRIPT
+                ]
+            elif whole or taken:
                 found.append((stage.name, Instruction(one.keyword, one.text, 0, one.heredocs)))
     return found
 
@@ -76,7 +85,7 @@ def writes_the_plan(text: str, rendered: str) -> bool:
 @functools.cache
 def _script() -> ModuleType:
     """Load what the stage runs: there is one program that deals requirements to layers."""
-    path = Path(__file__).parent / "templates/split-lock"
+    path = Path(__file__).parent / "templates" / _SCRIPT
     module = ModuleType("split_lock")
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)  # noqa: S102
     return module

@@ -90,8 +90,10 @@ def test_a_rendered_dockerfile_makes_the_plan_as_we_do() -> None:
         ("FROM dependency-builder AS environment\n", "FROM dependency-builder AS environment\n\n"),
         ("WORKDIR /app\n", "WORKDIR /app\nRUN echo plan\n"),
         ("install-layer dependencies-2", "install-layer dependencies-2 "),
+        ("DATE = 315532800\n", "DATE = 315532801\n"),
+        ("PATIENCE = 30\n", "PATIENCE = 60\n"),
     ],
-    ids=["user", "blank line", "another stage", "a layer"],
+    ids=["user", "blank line", "another stage", "a layer", "finish-layer", "install-layer"],
 )
 def test_edits_elsewhere_leave_the_plan_to_us(old: str, new: str) -> None:
     assert RENDERED.count(old) == 1
@@ -106,13 +108,14 @@ def test_edits_elsewhere_leave_the_plan_to_us(old: str, new: str) -> None:
         ('ARG EXTRAS="cpu"', 'ARG EXTRAS="gpu"'),
         ("/scripts/split-lock /tmp/exported.txt /project\n", ""),
         ("2 scipy\n", "3 scipy\n"),
-        ('PYPI = "https://pypi.org/simple"\n', 'PYPI = "https://mirror.example/simple"\n'),
+        ('return re.sub(r"[-_.]+", "-", name).lower()\n', "return name\n"),
+        ("<<'split-lock' /", "/"),
         ("WORKDIR /app\n", "WORKDIR /app\nCOPY --from=plan /tmp /tmp\n"),
         ("WORKDIR /app\n", "WORKDIR /app\nRUN --mount=from=plan,target=/plan true\n"),
         ("# The image. ", "FROM plan AS more\n\n# The image. "),
     ],
     ids=[
-        *("export", "base", "extras", "no split", "assignment", "script"),
+        *("export", "base", "extras", "no split", "assignment", "script", "no script"),
         *("copied", "mounted", "built on"),
     ],
 )

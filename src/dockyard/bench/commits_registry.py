@@ -77,7 +77,8 @@ def fresh_builds(
     with RegistryServer(storage) as registry:
         bases = {}
         for name, image in (("python", images.python), ("uv", images.uv)):
-            repository = f"bases/{name}:replay"
+            # With its own tag: uv's tells the version, by which a build knows what it may export.
+            repository = f"bases/{name}:{image.rpartition(':')[2]}"
             target = f"{registry.uncounted_host}/{repository}"
             docker("tag", image, target)
             try:

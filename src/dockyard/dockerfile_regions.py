@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "REGIONS",
+    "assignment_lines",
     "edited_regions",
     "read_plan",
     "read_regions",
@@ -52,14 +53,19 @@ def templates() -> jinja2.Environment:
     )
 
 
-def _assignment(plan: LayerPlan) -> str:
+def assignment_lines(plan: LayerPlan) -> list[str]:
+    """Write which layer each package is in; the last line is for those that no line names."""
     lines = [
         f"{number} {package}"
         for number, layer in enumerate(plan.layers, start=1)
         for package in layer.packages
     ]
-    rest = f"{len(plan.layers)} *"
-    return "\n".join(["COPY <<'ASSIGNMENT' /plan/assignment", *lines, rest, "ASSIGNMENT"])
+    return [*lines, f"{len(plan.layers)} *"]
+
+
+def _assignment(plan: LayerPlan) -> str:
+    lines = assignment_lines(plan)
+    return "\n".join(["COPY <<'ASSIGNMENT' /plan/assignment", *lines, "ASSIGNMENT"])
 
 
 def _copies(plan: LayerPlan) -> str:

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from dockyard.dockerfile import PLAN_STAGE
-from dockyard.dockerfile_regions import read_regions
+from dockyard.dockerfile_regions import assignment_lines, read_regions
 from dockyard.dockerfile_syntax import Instruction, parse_dockerfile
 
 if TYPE_CHECKING:
@@ -98,17 +98,12 @@ def plan_files(plan: LayerPlan, exported: str, project: str, lock: str) -> dict[
     layer for which there is nothing to install is a path that ends in a slash.
     """
     script = _script()
-    assignment = [
-        (str(number), package)
-        for number, layer in enumerate(plan.layers, 1)
-        for package in layer.packages
-    ]
-    assignment.append((str(len(plan.layers)), "*"))
+    assignment = assignment_lines(plan)
     lines = filter(None, map(str.strip, exported.replace("\\\n", " ").splitlines()))
-    layers = {package: number for number, package in assignment}
+    layers = {package: number for number, package in map(str.split, assignment)}
     dealt = script.deal(lines, layers, tomllib.loads(lock), tomllib.loads(project))
     files = {f"plan/{number}/": "" for number in set(layers.values())}
-    files["plan/assignment"] = "".join(f"{number} {package}\n" for number, package in assignment)
+    files["plan/assignment"] = "".join(f"{line}\n" for line in assignment)
     for (layer, file), content in dealt.items():
         files.pop(f"plan/{layer}/", None)
         files[f"plan/{layer}/{file}"] = "\n".join(content) + "\n"

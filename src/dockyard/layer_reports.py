@@ -29,10 +29,11 @@ MARK = "dockyard: {"
 class IndexAttempt:
     """What one index gave to one layer, and what it did not.
 
-    ``kind``: ``mirror``, ``index`` (one that packages are pinned to) or ``default``. ``served`` and
-    ``rejected`` are package names; what uv's cache already had of this index counts as served.
-    ``downloaded`` and ``cached`` are those of the served that uv said it downloads, or has; both
-    lack a package of which it said nothing. They are None in a report of an older Dockerfile.
+    ``kind``: ``mirror``, ``index`` (one that packages are pinned to), ``default``, or ``lock``: the
+    default one's files, at the addresses that uv.lock has of them. ``served`` and ``rejected`` are
+    package names; what uv's cache already had of this index counts as served. ``downloaded`` and
+    ``cached`` are those of the served that uv said it downloads, or has; both lack a package of
+    which it said nothing. They are None in a report of an older Dockerfile.
     """
 
     layer: str
@@ -134,15 +135,19 @@ def _conflict_notes(conflicts: Iterable[FileConflict]) -> Iterator[str]:
 def layer_notes(lines: Iterable[str]) -> tuple[str, ...]:
     """Turn a build's log into notes: mirrors that failed, and files that two packages write."""
     reports = [report for line in lines for report in parse_report(line)]
-    failed: dict[tuple[str, str], dict[str, None]] = {}
+    failed: dict[tuple[str, str, str], dict[str, None]] = {}
     for one in reports:
         if isinstance(one, IndexAttempt) and one.rejected and one.kind != "default":
             reason = one.reason.split("; ")[-1]
-            failed.setdefault((one.index, reason), {}).update(dict.fromkeys(one.rejected))
+            key = (one.kind, one.index, reason)
+            failed.setdefault(key, {}).update(dict.fromkeys(one.rejected))
     notes = [
-        f"the index {index} did not give {_some(tuple(names))}: {reason or 'no reason told'}; "
+        f"the addresses that uv.lock has did not all give their files, of {_some(tuple(names))}: "
+        f"{reason or 'no reason told'}; the index {index} was asked"
+        if kind == "lock"
+        else f"the index {index} did not give {_some(tuple(names))}: {reason or 'no reason told'}; "
         "the next was tried"
-        for (index, reason), names in failed.items()
+        for (kind, index, reason), names in failed.items()
     ]
     conflicts = (one for one in reports if isinstance(one, FileConflict))
     return (*notes, *_conflict_notes(conflicts))

@@ -164,7 +164,7 @@ class InputsRecord:
 
 @dataclass(frozen=True)
 class IndexRecord:
-    """What one package index gave to one layer; ``kind`` is mirror, index or default."""
+    """What one package index gave to one layer; ``kind`` is mirror, index, default or lock."""
 
     layer: str
     kind: str

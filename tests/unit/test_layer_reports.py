@@ -96,3 +96,13 @@ def test_a_conflict_names_packages_in_order_and_who_is_kept() -> None:
     assert note.startswith("one and two write the same file in dependencies-1: a/b.py, a/0.py")
     assert "and 2 more" in note
     assert "two's is kept" in note
+
+
+def test_addresses_of_the_lock_that_gave_nothing_are_told_apart_from_an_index() -> None:
+    reason = "404 Not Found"
+    values = {**ATTEMPT, "kind": "lock", "served": [], "rejected": ["one", "two"], "reason": reason}
+    (note,) = layer_notes([line(values), line({**ATTEMPT, "kind": "default", "rejected": []})])
+    assert note == (
+        "the addresses that uv.lock has did not all give their files, of one, two: 404 Not Found; "
+        "the index https://mirror.example/simple was asked"
+    )

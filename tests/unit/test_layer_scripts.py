@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import tomllib
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -265,6 +266,131 @@ def test_pypi_as_a_named_explicit_index_keeps_its_place() -> None:
     assert found["2", "default.txt"] == [
         "two==2.0 ; sys_platform == 'linux' --hash=sha256:01 --hash=sha256:02"
     ]
+
+
+def locked(
+    registry: str = PYPI, names: tuple[str, ...] = ("one-1.0-py3-none-any.whl",), **more: Any
+) -> dict[str, Any]:
+    """A lock of one package with these wheels."""
+    wheels = [
+        {"url": f"https://files.example/aa/{name}", "hash": f"sha256:{number:064}", "size": 5}
+        for number, name in enumerate(names)
+    ]
+    package = {"name": "one", "version": "1.0", "source": {"registry": registry}}
+    return {"package": [{**package, "wheels": wheels, **more}]}
+
+
+def addresses(
+    lock: dict[str, Any], line: str = LINES[0], *declared: dict[str, Any]
+) -> dict[str, Any] | None:
+    """What the layer's pylock.toml says, if there is one."""
+    found = split.deal([line], LAYERS, lock, project(*declared)).get(("1", "pylock.toml"))
+    return None if found is None else tomllib.loads("\n".join(found))
+
+
+def test_the_locks_addresses_of_a_layers_files_are_beside_its_requirements() -> None:
+    """Those of wheels that a Linux can take, and of the source."""
+    names = (
+        "one-1.0-cp313-cp313-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+        "one-1.0-cp313-cp313-musllinux_1_2_aarch64.whl",
+        "one-1.0-py3-none-any.whl",
+        "one-1.0-cp313-cp313-macosx_11_0_arm64.whl",
+        "one-1.0-cp313-cp313-win_amd64.whl",
+    )
+    source = {"url": "https://files.example/one-1.0.tar.gz", "hash": "sha256:" + "f" * 64}
+    found = addresses(
+        locked(names=names, sdist=source),
+        "one[fast]==1.0 ; python_full_version < '3.14' and extra == \"a\\b\" --hash=sha256:00",
+    )
+    assert found == {
+        "lock-version": "1.0",
+        "created-by": "dockyard",
+        "packages": [
+            {
+                "name": "one",
+                "version": "1.0",
+                "marker": "python_full_version < '3.14' and extra == \"a\\b\"",
+                "index": PYPI,
+                "wheels": [
+                    {
+                        "url": f"https://files.example/aa/{name}",
+                        "hashes": {"sha256": f"{number:064}"},
+                    }
+                    for number, name in enumerate(names[:3])
+                ],
+                "sdist": {"url": source["url"], "hashes": {"sha256": "f" * 64}},
+            }
+        ],
+    }
+
+
+def test_a_declared_default_indexs_addresses_are_the_locks_too() -> None:
+    for default in ({"name": "company", "url": COMPANY, "default": True}, {"url": COMPANY}):
+        found = addresses(locked(COMPANY), LINES[0], {**default, "default": True})
+        assert found
+        assert found["packages"][0]["index"] == COMPANY
+
+
+@pytest.mark.parametrize(
+    ("lock", "line"),
+    [
+        (locked("https://mirror.example/simple"), LINES[0]),
+        (locked(names=("one-1.0-py3-none-any.whl?token=planted",)), LINES[0]),
+        (locked(names=()), LINES[0]),
+        (locked(names=("one-1.0-cp313-cp313-win_amd64.whl",)), LINES[0]),
+        (locked(wheels=[{"url": "https://me:planted@x/one-1.0-py3-none-any.whl"}]), LINES[0]),
+        (locked(wheels=[{"url": "https://x/one-1.0-py3-none-any.whl"}]), LINES[0]),
+        (locked(wheels=[{"path": "one-1.0-py3-none-any.whl", "hash": "sha256:00"}]), LINES[0]),
+        (locked(sdist={"path": "one-1.0.tar.gz", "hash": "sha256:00"}), LINES[0]),
+        (locked(), "one @ https://x/one-1.0-py3-none-any.whl --hash=sha256:03"),
+        ({}, LINES[0]),
+    ],
+    ids=[
+        *("of a stand-in", "a query", "no file", "none for Linux", "a login", "no hash", "a path"),
+        *("a source that is a path", "a direct reference", "not in the lock"),
+    ],
+)
+def test_where_the_lock_has_not_all_addresses_there_are_none(
+    lock: dict[str, Any], line: str
+) -> None:
+    assert addresses(lock, line) is None
+
+
+def test_one_package_without_an_address_leaves_its_layer_to_the_index() -> None:
+    lock = locked()
+    lock["package"].append({"name": "two", "version": "2.0", "source": {"registry": PYPI}})
+    both = split.deal(LINES[:2], {"*": "1"}, lock, project())
+    apart = split.deal(LINES[:2], LAYERS, lock, project())
+    assert list(both) == [("1", "default.txt")]
+    assert list(apart) == [("1", "default.txt"), ("2", "default.txt"), ("1", "pylock.toml")]
+
+
+@pytest.mark.parametrize(
+    ("index", "environment", "used"),
+    [
+        (PYPI, {}, True),
+        (f"company={PYPI}", {}, True),
+        (COMPANY, {}, False),
+        ("https://me:planted@pypi.org/simple", {}, False),
+        (PYPI, {"UV_NO_INDEX": "1"}, False),
+        (PYPI, {"UV_FIND_LINKS": "/wheels"}, False),
+    ],
+)
+def test_the_locks_addresses_are_used_where_nothing_set_leads_elsewhere(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    index: str,
+    environment: dict[str, str],
+    used: bool,
+) -> None:
+    text = "\n".join(split.deal(LINES[:1], LAYERS, locked(), project())["1", "pylock.toml"])
+    (tmp_path / "pylock.toml").write_text(text)
+    monkeypatch.setattr(install, "PLAN", tmp_path)
+    installer = install.Installer("dependencies-1")
+    installer.environment = environment
+    assert installer.addresses(index) == (str(tmp_path / "pylock.toml") if used else None)
+    (tmp_path / "pylock.toml").unlink()
+    assert installer.addresses(index) is None
 
 
 @pytest.fixture

@@ -164,11 +164,21 @@ def test_a_file_that_is_another_than_the_locks_is_refused(
     assert "not the one in uv.lock" in failed.stderr
 
 
-def test_a_login_of_the_index_is_one_for_its_files(service: Service, index: PackageIndex) -> None:
-    index.authorization = "Basic " + basic("reader", "planted-a81c")
-    record = service.build(
-        UV_INDEX_COMPANY_USERNAME="reader", UV_INDEX_COMPANY_PASSWORD="planted-a81c"
-    )
+@pytest.mark.parametrize("place", ["its variables", "UV_INDEX", "netrc"])
+def test_a_login_of_the_index_is_one_for_its_files(
+    service: Service, index: PackageIndex, tmp_path: Path, place: str
+) -> None:
+    user, word = "reader", "planted-a81c"
+    index.authorization = "Basic " + basic(user, word)
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"machine 127.0.0.1 login {user} password {word}\n")
+    netrc.chmod(0o600)
+    given = {
+        "its variables": {"UV_INDEX_COMPANY_USERNAME": user, "UV_INDEX_COMPANY_PASSWORD": word},
+        "UV_INDEX": {"UV_INDEX": f"company={index.url}".replace("://", f"://{user}:{word}@")},
+        "netrc": {"NETRC": str(netrc)},
+    }
+    record = service.build(**given[place])
     assert kinds(record) == [("lock", 2, 0)]
     assert "simple" not in asked(index)
 

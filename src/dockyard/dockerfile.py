@@ -43,6 +43,7 @@ __all__ = [
     "is_dependency_stage",
     "is_rendered",
     "keep_plan",
+    "load_templates",
     "read_plan",
     "recipe",
     "render",
@@ -54,6 +55,14 @@ APPLICATION_STAGE = "app-builder"
 DEPENDENCY_STAGE_PREFIX = "dependencies-"
 PLAN_STAGE = "plan"
 APPLICATION_FOLDER = "/app"
+
+_TEMPLATES = (
+    "Dockerfile.jinja",
+    "dependencies.jinja",
+    "install-layer",
+    "finish-layer",
+    "split-lock",
+)
 
 _MARK = "# dockyard: rendered "
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9._/@+-]+")
@@ -178,6 +187,12 @@ def render_dockerignore(
         paths += [*(one for one in local.members if one != "."), "README*", "LICEN[CS]E*"]
     unique = tuple(dict.fromkeys(paths))
     return templates().get_template("dockerignore.jinja").render(copy_paths=unique)
+
+
+def load_templates() -> None:
+    """Compile what :func:`render` needs: most of its time, and needs to know nothing yet."""
+    for name in _TEMPLATES:
+        templates().get_template(name)
 
 
 def render(recipe: Recipe, plan: LayerPlan) -> str:

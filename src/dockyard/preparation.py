@@ -11,7 +11,7 @@ from dockyard.base_images import BaseImage, ImageOrigin, normalise
 from dockyard.builder_use import settle_builder
 from dockyard.builders import BuilderChoice, output_for
 from dockyard.definition import BuildDefinition, define, image_epoch
-from dockyard.dockerfile import PLAN_STAGE
+from dockyard.dockerfile import PLAN_STAGE, load_templates
 from dockyard.dockerfile_upkeep import settle_dockerfile
 from dockyard.early_questions import EarlyQuestions
 from dockyard.engine import EngineFacts, engine_facts
@@ -168,6 +168,8 @@ def _prepare(
     # Read while the engine is being asked, which is on this machine nearly always.
     architecture = own_architecture()
     facts = Facts(settings, state, architecture)
+    if asked.engine:
+        load_templates()
     try:
         engine = engine_facts(state, environment, fresh=fresh, asked=asked.engine)
         engine_note = _store_note(engine)

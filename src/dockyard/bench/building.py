@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,9 +35,11 @@ def run_timed(
 ) -> Built:
     """Run a build, buildx's with rawjson progress or ``invoke build``, whose record is then read.
 
+    What was written before, by whomever, is on the disk first: else a build would wait for it.
     ``tick`` is called ten times a second; what it raises stops the build. Raises BuildFailedError
     with the end of what the build said.
     """
+    os.sync()
     lines: list[bytes] = []
     started = time.monotonic()
     with process.follow(command, environment=environment, directory=directory) as child:

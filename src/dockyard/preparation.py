@@ -169,6 +169,7 @@ def _prepare(
     architecture = own_architecture()
     facts = Facts(settings, state, architecture)
     if asked.engine:
+        # Nothing is remembered, so the Dockerfile is rendered below, whatever the engine says.
         load_templates()
     try:
         engine = engine_facts(state, environment, fresh=fresh, asked=asked.engine)
